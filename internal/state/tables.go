@@ -1,0 +1,140 @@
+package state
+
+import (
+	"hash/maphash"
+
+	"roadstead.dev/roadstead/internal/ecs"
+)
+
+// Tables is all there is, at one moment. What only reads takes a *Tables, which a [View] and a [Tx] both have.
+type Tables struct {
+	Clusters    *Clusters
+	Definitions *Definitions
+	Families    *Families
+	Instances   *Instances
+	Tasks       *Tasks
+	Tokens      *Tokens
+	Settings    *Settings
+
+	derived *derived
+}
+
+// View is a durable snapshot. It never changes and may be read by many goroutines. Its tables' Put and Delete panic.
+type View struct {
+	Tables
+	// Revision is that of the commit that led to this view; of the beginning of the term before the first.
+	Revision int64
+}
+
+// Tx is what the function of one Update reads and writes: everything written before it, durable or not yet, and its own
+// writes. It must not be used after the function has returned.
+type Tx struct {
+	Tables
+}
+
+// tableID names a table in the journal; the order is that of loading: what derived values need comes first.
+type tableID uint8
+
+const (
+	clustersTable tableID = iota
+	definitionsTable
+	familiesTable
+	instancesTable
+	tasksTable
+	tokensTable
+	settingsTable
+	tableCount
+)
+
+// anyTable is a table without its types, as undoing and loading see it.
+type anyTable interface {
+	// name is the first element of the table's keys.
+	name() string
+	// replace makes a row of old into new; either may be nil, not both.
+	replace(old, new any)
+	// decode reads a stored value and tells which key it belongs to.
+	decode(value []byte, in *interner) (row any, key string, err error)
+	// rows iterates over all rows and their keys.
+	rows(yield func(key string, row any) bool)
+	// counterpart gives the row of this table with the key of that row, or nil.
+	counterpart(row any) any
+}
+
+func newTables(w *writer) *Tables {
+	d := newDerived(w)
+	h := hasher{seed: maphash.MakeSeed()}
+	return &Tables{
+		Clusters:    newClusters(w),
+		Definitions: newDefinitions(w),
+		Families:    newFamilies(w),
+		Instances:   newInstances(w, d, h),
+		Tasks:       newTasks(w, d, h),
+		Tokens:      newTokens(w),
+		Settings:    newSettings(w),
+		derived:     d,
+	}
+}
+
+// copy makes an independent copy in constant time; with a nil writer it is read-only.
+func (t *Tables) copy(w *writer) *Tables {
+	d := t.derived.copy(w)
+	return &Tables{
+		Clusters:    t.Clusters.copy(w),
+		Definitions: t.Definitions.copy(w),
+		Families:    t.Families.copy(w),
+		Instances:   t.Instances.copy(w, d),
+		Tasks:       t.Tasks.copy(w, d),
+		Tokens:      t.Tokens.copy(w),
+		Settings:    t.Settings.copy(w),
+		derived:     d,
+	}
+}
+
+func (t *Tables) table(id tableID) anyTable {
+	return [tableCount]anyTable{
+		clustersTable:    t.Clusters,
+		definitionsTable: t.Definitions,
+		familiesTable:    t.Families,
+		instancesTable:   t.Instances,
+		tasksTable:       t.Tasks,
+		tokensTable:      t.Tokens,
+		settingsTable:    t.Settings,
+	}[id]
+}
+
+// InUse is the sum of what the tasks of an instance reserve that have not STOPPED: their ports are Ports, in order. The
+// slices are shared: they must not be modified.
+func (t *Tables) InUse(id ecs.InstanceID) ecs.Resources {
+	u := t.derived.usage.get(id)
+	if u == nil {
+		return ecs.Resources{}
+	}
+	return ecs.Resources{CPU: u.cpu, MemoryMiB: u.memory, Ports: u.ports, GPUs: u.gpus}
+}
+
+// Counts are numbers of tasks as ECS counts them: Running those whose last status is RUNNING, Pending those that are to
+// run and have not come that far.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
+type Counts struct{ Running, Pending int32 }
+
+// ClusterCounts adds to a cluster's counts of tasks that of its instances that are ACTIVE or DRAINING.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Cluster.html
+type ClusterCounts struct{ Running, Pending, Instances int32 }
+
+// InstanceCounts counts the tasks placed on an instance.
+func (t *Tables) InstanceCounts(id ecs.InstanceID) Counts {
+	u := t.derived.usage.get(id)
+	if u == nil {
+		return Counts{}
+	}
+	return u.Counts
+}
+
+// ClusterCounts counts the tasks and instances of a cluster.
+func (t *Tables) ClusterCounts(name string) ClusterCounts {
+	c := t.derived.clusters.get(name)
+	if c == nil {
+		return ClusterCounts{}
+	}
+	return c.ClusterCounts
+}
