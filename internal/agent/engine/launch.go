@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"roadstead.dev/roadstead/internal/agent/runtime"
+	"roadstead.dev/roadstead/internal/ecs"
+)
+
+// launched is a container that was just started.
+type launched struct {
+	status   *runtime.Status
+	shipment Shipment
+	bindings []ecs.NetworkBinding
+}
+
+// launch makes and starts a container with its files, its log and its network. reason is empty, or why it failed, as ECS
+// words it; nothing is left of it then.
+func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reason string) {
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
+	defer cancel()
+	def := &t.definition.ContainerDefinitions[i]
+	if t.dir != "" {
+		if err := os.MkdirAll(t.containerDir(def.Name), 0o700); err != nil {
+			return nil, cannotCreate + err.Error()
+		}
+	}
+	spec, err := t.makeSpec(i, image, e.cfg.Region)
+	if err != nil {
+		return nil, cannotCreate + err.Error()
+	}
+	l = &launched{}
+	if l.shipment, err = e.attach(ctx, t, i); err != nil {
+		return nil, cannotStart + "failed to initialize logging driver: " + err.Error()
+	}
+	if err = e.begin(ctx, t, i, spec, l); err != nil {
+		if l.shipment != nil {
+			l.shipment.Close()
+		}
+		return nil, cannotStart + err.Error()
+	}
+	return l, ""
+}
+
+// begin sets up the network and starts the container in it.
+func (e *Engine) begin(ctx context.Context, t *task, i int, spec *runtime.Spec, l *launched) error {
+	def := &t.definition.ContainerDefinitions[i]
+	ip, err := e.connect(ctx, t.definition, def, spec, l)
+	if err != nil {
+		return err
+	}
+	if err = t.name(spec, def, ip); err == nil {
+		l.status, err = e.cfg.Runtime.Start(ctx, spec)
+	}
+	if err != nil {
+		if err := e.teardown(spec.ID, def, t.definition); err != nil {
+			e.cfg.Log.Error("a network is left behind", "container", spec.ID, "err", err)
+		}
+	}
+	return err
+}
+
+// connect gives the container its network. On the host's network its ports are the host's own.
+func (e *Engine) connect(ctx context.Context, d *ecs.TaskDefinition, c *ecs.ContainerDefinition, spec *runtime.Spec, l *launched) (ip netip.Addr, err error) {
+	switch containerNetwork(d, c) {
+	case ecs.NetworkNone:
+		return ip, nil
+	case ecs.NetworkHost:
+		spec.NetNS = "host"
+		l.bindings = hostBindings(c)
+		return ip, nil
+	}
+	if e.cfg.Network == nil {
+		return ip, fmt.Errorf("this agent has no bridge network")
+	}
+	result, err := e.cfg.Network.Setup(ctx, NetworkRequest{ID: spec.ID, Ports: portRequests(c)})
+	if err != nil {
+		return ip, fmt.Errorf("set up the network: %w", err)
+	}
+	spec.NetNS = result.Path
+	l.bindings = result.Bindings
+	return result.IP, nil
+}
+
+func portRequests(c *ecs.ContainerDefinition) []PortRequest {
+	ports := make([]PortRequest, 0, len(c.PortMappings))
+	for _, p := range c.PortMappings {
+		if p.ContainerPort == nil {
+			continue
+		}
+		r := PortRequest{ContainerPort: *p.ContainerPort, Protocol: first(p.Protocol, "tcp")}
+		if p.HostPort != nil {
+			r.HostPort = *p.HostPort
+		}
+		ports = append(ports, r)
+	}
+	return ports
+}
+
+func hostBindings(c *ecs.ContainerDefinition) []ecs.NetworkBinding {
+	var list []ecs.NetworkBinding
+	for _, p := range portRequests(c) {
+		port := p.ContainerPort
+		list = append(list, ecs.NetworkBinding{BindIP: "0.0.0.0", ContainerPort: &port, HostPort: &port, Protocol: p.Protocol})
+	}
+	return list
+}
+
+// teardown removes a container's network if it has one.
+func (e *Engine) teardown(id string, c *ecs.ContainerDefinition, d *ecs.TaskDefinition) error {
+	if e.cfg.Network == nil || containerNetwork(d, c) != ecs.NetworkBridge {
+		return nil
+	}
+	// Not ctx: a network must go also when the start it was for was given up.
+	if err := e.cfg.Network.Teardown(context.WithoutCancel(e.ctx), id); err != nil {
+		return fmt.Errorf("tear down the network of container %s: %w", id, err)
+	}
+	return nil
+}
+
+// attach begins to ship a container's output, if its log driver ships it; nil for none.
+func (e *Engine) attach(ctx context.Context, t *task, i int) (Shipment, error) {
+	c := &t.definition.ContainerDefinitions[i]
+	driver := logDriver(c)
+	if driver == "json-file" || driver == "none" {
+		return nil, nil
+	}
+	if e.cfg.Logs == nil || t.dir == "" {
+		return nil, fmt.Errorf("this agent has no log driver %s", driver)
+	}
+	return e.cfg.Logs.Attach(ctx, LogSource{
+		ContainerID: t.state.Containers[i].RuntimeID, ContainerName: c.Name, TaskID: t.run.ID.String(), Cluster: t.run.Cluster,
+		Path: t.logPath(c.Name), Driver: driver, State: t.containerDir(c.Name), Options: c.LogConfiguration.Options, Labels: c.DockerLabels,
+	})
+}

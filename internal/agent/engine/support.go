@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"roadstead.dev/roadstead/internal/ecs"
+)
+
+// refusal is a feature of a task definition that this agent does not have. Placement refuses most of them first, by the
+// attribute that the agent does not advertise; those for which ECS has no attribute are refused here. None is ignored.
+type refusal struct {
+	feature string
+	used    func(d *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool
+}
+
+func set(b *bool) bool { return b != nil && *b }
+
+// logDrivers are the log drivers that the engine has, awslogs only where Config.Logs is set.
+var logDrivers = []string{"json-file", "awslogs", "none"}
+
+var refusals = []refusal{
+	{"networkMode awsvpc", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
+		return d.NetworkMode == ecs.NetworkAwsvpc
+	}},
+	{"pidMode", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.PidMode != "" }},
+	{"ipcMode", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
+		return d.IpcMode != "" && d.IpcMode != "none"
+	}},
+	{"taskRoleArn", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.TaskRoleArn != "" }},
+	{"proxyConfiguration", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.ProxyConfiguration != nil }},
+	{"inferenceAccelerators", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return len(d.InferenceAccelerators) > 0 }},
+	{"enableFaultInjection", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return set(d.EnableFaultInjection) }},
+	{"volumes other than host volumes", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
+		return slices.ContainsFunc(d.Volumes, func(v ecs.Volume) bool {
+			return v.DockerVolumeConfiguration != nil || v.EfsVolumeConfiguration != nil || v.FsxWindowsFileServerVolumeConfiguration != nil ||
+				v.S3filesVolumeConfiguration != nil || set(v.ConfiguredAtLaunch)
+		})
+	}},
+	{"credentialSpecs", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.CredentialSpecs) > 0 }},
+	{"dockerSecurityOptions", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.DockerSecurityOptions) > 0 }},
+	{"environmentFiles", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.EnvironmentFiles) > 0 }},
+	{"firelensConfiguration", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.FirelensConfiguration != nil }},
+	{"healthCheck", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return c.HealthCheck != nil && !slices.Equal(c.HealthCheck.Command, []string{"NONE"})
+	}},
+	{"links", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Links) > 0 }},
+	{"repositoryCredentials", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.RepositoryCredentials != nil }},
+	{"resourceRequirements", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.ResourceRequirements) > 0 }},
+	{"restartPolicy", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return c.RestartPolicy != nil && set(c.RestartPolicy.Enabled)
+	}},
+	{"secrets", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Secrets) > 0 }},
+	{"volumesFrom", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.VolumesFrom) > 0 }},
+	{"containerPortRange", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return slices.ContainsFunc(c.PortMappings, func(p ecs.PortMapping) bool { return p.ContainerPortRange != "" })
+	}},
+	{"logConfiguration's driver", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return c.LogConfiguration != nil && !slices.Contains(logDrivers, c.LogConfiguration.LogDriver)
+	}},
+	{"logConfiguration's secretOptions", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return c.LogConfiguration != nil && len(c.LogConfiguration.SecretOptions) > 0
+	}},
+	{"linuxParameters' devices, maxSwap, sharedMemorySize, swappiness and tmpfs", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		l := c.LinuxParameters
+		return l != nil && (len(l.Devices) > 0 || l.MaxSwap != nil || l.SharedMemorySize != nil || l.Swappiness != nil || len(l.Tmpfs) > 0)
+	}},
+}
+
+// unsupported names what the container asks for and this agent cannot give it.
+func unsupported(d *ecs.TaskDefinition, c *ecs.ContainerDefinition, o *ecs.ContainerOverride) error {
+	for _, r := range refusals {
+		if r.used(d, c) {
+			return fmt.Errorf("this agent does not support %s", r.feature)
+		}
+	}
+	if o != nil && (len(o.EnvironmentFiles) > 0 || len(o.ResourceRequirements) > 0) {
+		return fmt.Errorf("this agent does not support environmentFiles and resourceRequirements in overrides")
+	}
+	return nil
+}
