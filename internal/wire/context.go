@@ -1,0 +1,70 @@
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+)
+
+// KeySource finds access keys.
+type KeySource interface {
+	// Key gives the key with an id; fault.ResourceNotFound when there is none.
+	Key(ctx context.Context, accessKeyID string) (Key, error)
+}
+
+// Key is an access key with whom it stands for. It holds secrets: never log one.
+type Key struct {
+	Secret string
+	// SessionToken must come with each request, when it isn't empty.
+	SessionToken string
+	// Expires is when the key ends; the zero time is never.
+	Expires time.Time
+	Caller  Caller
+}
+
+// Caller is who signed a request.
+type Caller struct{ AccessKeyID, ARN, UserID, Account string }
+
+type requestInfo struct {
+	id     string
+	caller Caller
+}
+
+type requestKey struct{}
+
+func withRequest(ctx context.Context, i *requestInfo) context.Context {
+	return context.WithValue(ctx, requestKey{}, i)
+}
+
+// CallerFrom gives the caller of the request that a handler's context belongs to; the zero Caller in any other context.
+func CallerFrom(ctx context.Context) Caller {
+	if i, ok := ctx.Value(requestKey{}).(*requestInfo); ok {
+		return i.caller
+	}
+	return Caller{}
+}
+
+// RequestID gives the id that the client sees in x-amzn-RequestId; empty outside of a request.
+func RequestID(ctx context.Context) string {
+	if i, ok := ctx.Value(requestKey{}).(*requestInfo); ok {
+		return i.id
+	}
+	return ""
+}
+
+// newRequestID makes a random UUID, as AWS's request ids are.
+func newRequestID() string {
+	var u [16]byte
+	_, _ = rand.Read(u[:]) // never fails (crypto/rand)
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	var b [36]byte
+	hex.Encode(b[:8], u[:4])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	hex.Encode(b[9:13], u[4:6])
+	hex.Encode(b[14:18], u[6:8])
+	hex.Encode(b[19:23], u[8:10])
+	hex.Encode(b[24:], u[10:])
+	return string(b[:])
+}
