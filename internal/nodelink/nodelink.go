@@ -1,0 +1,200 @@
+// Package nodelink is the server's side of agents' sessions: the websockets over which agents are told what to run and say
+// what became of it (package acs).
+//
+// One loop, Run, follows the state's feed and owns the set of sessions. A session that joins gets the whole truth for its
+// instance from the loop's view, and after that each change from the commits that follow, so nothing falls between the
+// two. What a session could not deliver is not kept: the next one starts with the whole truth again.
+package nodelink
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"roadstead.dev/roadstead/internal/acs"
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/state"
+	"roadstead.dev/roadstead/internal/wire"
+)
+
+// Authenticator checks a websocket's request; *wire.Server is one.
+type Authenticator interface {
+	Authenticate(r *http.Request, service string, body []byte) (wire.Caller, error)
+}
+
+// Config is what a Server needs. Everything but Heartbeat must be set.
+type Config struct {
+	Store *state.Store
+	Place ecs.Place
+	Auth  Authenticator
+	Log   *slog.Logger
+	// Heartbeat is how often agents are asked for a sign of life; a session without one for three times as long is closed.
+	// Default 20 s.
+	Heartbeat time.Duration
+}
+
+// Server is an http.Handler for agents' websockets.
+type Server struct {
+	cfg   Config
+	joins chan *session
+	parts chan *session
+	// done is closed when Run has returned.
+	done chan struct{}
+
+	mu sync.RWMutex
+	// sessions is written by the loop alone, under mu.
+	sessions map[ecs.InstanceID]*session
+	serial   atomic.Int64
+}
+
+// New makes a server; Run must run for it to take sessions.
+func New(cfg Config) *Server {
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = 20 * time.Second
+	}
+	return &Server{cfg: cfg, joins: make(chan *session), parts: make(chan *session), done: make(chan struct{}), sessions: map[ecs.InstanceID]*session{}}
+}
+
+// Connected tells whether an instance's agent has a session now. Safe for concurrent use.
+func (s *Server) Connected(id ecs.InstanceID) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.sessions[id] != nil
+}
+
+// Run follows the state until ctx ends, and then ends all sessions.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	feed := s.cfg.Store.Watch()
+	view := feed.View()
+	commits := make(chan *state.Commit)
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			c, err := feed.Next(ctx)
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case commits <- c:
+			case <-ctx.Done():
+				failed <- ctx.Err()
+				return
+			}
+		}
+	}()
+	defer s.endAll()
+	defer close(s.done)
+	for {
+		select {
+		case c := <-commits:
+			view = c.View
+			s.dispatch(c)
+		case n := <-s.joins:
+			s.join(n, view)
+		case n := <-s.parts:
+			s.part(n)
+		case err := <-failed:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("follow the state: %w", err)
+		}
+	}
+}
+
+// join makes a session the instance's own; an older one ends. Newest wins: an agent may come back before we notice that
+// its last connection is dead.
+func (s *Server) join(n *session, view *state.View) {
+	inst := view.Instances.Get(n.instance)
+	if inst == nil || inst.Status == ecs.InstanceInactive {
+		n.end("the instance is not registered any more")
+		return
+	}
+	n.sync(view)
+	s.mu.Lock()
+	old := s.sessions[n.instance]
+	s.sessions[n.instance] = n
+	s.mu.Unlock()
+	if old != nil {
+		old.end("a newer connection took its place")
+	}
+	s.cfg.Log.Info("agent connected", "instance", n.instance, "cluster", inst.Cluster)
+}
+
+// part forgets a session that has ended, unless a newer one has taken its place.
+func (s *Server) part(n *session) {
+	s.mu.Lock()
+	current := s.sessions[n.instance] == n
+	if current {
+		delete(s.sessions, n.instance)
+	}
+	s.mu.Unlock()
+	if current {
+		s.cfg.Log.Info("agent disconnected", "instance", n.instance)
+	}
+}
+
+func (s *Server) endAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, n := range s.sessions {
+		n.end("the server is stopping")
+		delete(s.sessions, id)
+	}
+}
+
+// dispatch tells each session what a commit changed for it.
+func (s *Server) dispatch(c *state.Commit) {
+	for _, ch := range c.Tasks {
+		t := ch.New
+		if t == nil || t.Instance.IsZero() || t.LastStatus == ecs.TaskStopped {
+			continue
+		}
+		n := s.sessions[t.Instance]
+		if n == nil {
+			continue
+		}
+		placed := ch.Old != nil && ch.Old.Instance == t.Instance
+		switch {
+		case t.DesiredStatus == ecs.TaskStopped && (!placed || ch.Old.DesiredStatus != ecs.TaskStopped):
+			n.stop(t.ID)
+		case t.DesiredStatus != ecs.TaskStopped && !placed:
+			n.run(c.View, t)
+		}
+	}
+	for _, ch := range c.Instances {
+		if ch.New == nil || ch.New.Status == ecs.InstanceInactive {
+			if n := s.sessions[instanceOf(ch)]; n != nil {
+				n.end("the instance was deregistered")
+			}
+		}
+	}
+}
+
+func instanceOf(ch state.Change[ecs.Instance]) ecs.InstanceID {
+	if ch.New != nil {
+		return ch.New.ID
+	}
+	return ch.Old.ID
+}
+
+// runTask says a task in the protocol's terms.
+func (s *Server) runTask(t *ecs.Task) acs.RunTask {
+	arns := make([]string, len(t.Containers))
+	for i, c := range t.Containers {
+		arns[i] = s.cfg.Place.ContainerARN(t.Cluster, t.ID, c.ID)
+	}
+	return acs.RunTask{
+		ID: t.ID, Cluster: t.Cluster, ARN: s.cfg.Place.TaskARN(t.Cluster, t.ID), Definition: t.Definition, Group: t.Group,
+		LaunchType: t.LaunchType, Overrides: t.Overrides, ContainerARNs: arns, Known: t.LastStatus,
+	}
+}
+
+func (s *Server) messageID() string { return fmt.Sprintf("m-%d", s.serial.Add(1)) }
