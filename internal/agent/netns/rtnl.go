@@ -1,0 +1,156 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// containerInterface is the interface's name inside of a container, as in Docker.
+const containerInterface = "eth0"
+
+// rtnl changes interfaces of the host's network namespace: that in which it was opened.
+type rtnl struct {
+	handle *netlink.Handle
+	raw    map[int]*nl.SocketHandle
+}
+
+func openRTNL() (*rtnl, error) {
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	if err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	return &rtnl{handle: handle, raw: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+}
+
+func (r *rtnl) close() {
+	r.handle.Close()
+	r.raw[unix.NETLINK_ROUTE].Close()
+}
+
+// exists says whether there is an interface of that name.
+func (r *rtnl) exists(name string) bool {
+	_, err := r.handle.LinkByName(name)
+	return err == nil
+}
+
+// deleteLink removes an interface; it is no error if there is none.
+func (r *rtnl) deleteLink(name string) error {
+	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+	req.Sockets = r.raw
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("remove interface %s: %w", name, err)
+	}
+	return nil
+}
+
+// addVeth makes a veth pair in one request: its host end up and in the bridge, its other end in the namespace. The
+// netlink package needs four requests for it, each waiting for the kernel's one lock for interfaces.
+func (r *rtnl) addVeth(name string, b bridge, peer net.HardwareAddr, ns *os.File) error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.Sockets = r.raw
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(b.index))))
+	addVethEnd(req.AddData, b.mtu)
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
+	end := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
+	nl.NewIfInfomsgChild(end, unix.AF_UNSPEC)
+	end.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(containerInterface))
+	end.AddRtAttr(unix.IFLA_ADDRESS, peer)
+	end.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(ns.Fd())))
+	addVethEnd(func(a nl.NetlinkRequestData) { end.AddChild(a) }, b.mtu)
+	req.AddData(info)
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("make interface %s: %w", name, err)
+	}
+	return nil
+}
+
+// addVethEnd sets what both ends have. One queue is enough for a container, and cheaper to make than one for each core.
+func addVethEnd(add func(nl.NetlinkRequestData), mtu int) {
+	add(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
+	add(nl.NewRtAttr(unix.IFLA_NUM_TX_QUEUES, nl.Uint32Attr(1)))
+	add(nl.NewRtAttr(unix.IFLA_NUM_RX_QUEUES, nl.Uint32Attr(1)))
+}
+
+// allowHairpin lets the bridge send back through a port what came in by it. Where bridged packets pass the IP firewall
+// (bridge-nf-call-iptables, the kernel's default), a container's connection to a port that it publishes itself is turned
+// round inside of the bridge.
+func (r *rtnl) allowHairpin(veth string) error {
+	link, err := r.handle.LinkByName(veth)
+	if err == nil {
+		err = r.handle.LinkSetHairpin(link, true)
+	}
+	if err != nil {
+		return fmt.Errorf("set hairpin of %s: %w", veth, err)
+	}
+	return nil
+}
+
+// configureInside gives the container's end its address and route. It runs on a thread that is in the namespace.
+func configureInside(ip netip.Addr, b bridge) error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open rtnetlink in the container's namespace: %w", err)
+	}
+	defer h.Close()
+	if err := h.LinkSetUp(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: "lo", Index: 1}}); err != nil {
+		return fmt.Errorf("loopback up: %w", err)
+	}
+	eth, err := h.LinkByName(containerInterface)
+	if err != nil {
+		return fmt.Errorf("container's interface: %w", err)
+	}
+	subnet := &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(b.subnet.Bits(), 32)}
+	if err := h.AddrAdd(eth, &netlink.Addr{IPNet: subnet}); err != nil {
+		return fmt.Errorf("container's address: %w", err)
+	}
+	if err := h.LinkSetUp(eth); err != nil {
+		return fmt.Errorf("container's interface up: %w", err)
+	}
+	if err := h.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: b.gateway.AsSlice()}); err != nil {
+		return fmt.Errorf("container's route: %w", err)
+	}
+	return nil
+}
+
+// vethName names an interface by its container's address: unique in this manager, and known from the record.
+func (b bridge) vethName(ip netip.Addr) string {
+	return fmt.Sprintf("%s%x", b.vethPrefix(), addrNumber(ip)-addrNumber(b.subnet.Addr()))
+}
+
+// vethPrefix begins the name of each of this manager's interfaces, and of nobody else's.
+func (b bridge) vethPrefix() string { return b.name + "v" }
+
+// veths lists this manager's interfaces.
+func (r *rtnl) veths(b bridge) ([]string, error) {
+	links, err := r.handle.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	var out []string
+	for _, l := range links {
+		if l.Type() == "veth" && l.Attrs().MasterIndex == b.index && strings.HasPrefix(l.Attrs().Name, b.vethPrefix()) {
+			out = append(out, l.Attrs().Name)
+		}
+	}
+	return out, nil
+}
