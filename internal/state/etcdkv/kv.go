@@ -136,3 +136,6 @@ func (kv *KV) Lead(ctx context.Context) (state.Term, int64, error) {
 }
 
 func (kv *KV) key(k string) string { return kv.cfg.Prefix + k }
+
+// Client is the connection itself, for backups, status and tests. Who writes with it below the prefix breaks the Store.
+func (kv *KV) Client() *clientv3.Client { return kv.client }
