@@ -1,0 +1,61 @@
+// Package pattern reads and applies the filter patterns of CloudWatch Logs: terms, regular expressions, JSON patterns and
+// space-delimited patterns.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+//
+// Matching takes time linear in the message for a given pattern, whatever both are: regular expressions are RE2's, wildcards
+// stand only at the ends of a value, and JSON is read once.
+package pattern
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrInvalid is wrapped by all errors of Parse.
+var ErrInvalid = errors.New("invalid filter pattern")
+
+// MaxLen is the longest pattern, in characters, that AWS takes.
+const MaxLen = 1024
+
+// maxRegexes is how many regular expressions one pattern may have.
+const maxRegexes = 2
+
+// Pattern is a parsed filter pattern. It may be used from many goroutines.
+type Pattern struct {
+	match func(message []byte) bool
+}
+
+// Match tells whether a message is wanted.
+func (p *Pattern) Match(message []byte) bool { return p.match(message) }
+
+// Parse reads a pattern. An empty one matches everything.
+func Parse(text string) (*Pattern, error) {
+	if !utf8.ValidString(text) {
+		return nil, invalid("not UTF-8")
+	}
+	if utf8.RuneCountInString(text) > MaxLen {
+		return nil, invalid("longer than %d characters", MaxLen)
+	}
+	var match func([]byte) bool
+	var err error
+	switch trimmed := strings.TrimSpace(text); {
+	case trimmed == "":
+		match = func([]byte) bool { return true }
+	case trimmed[0] == '{':
+		match, err = parseJSON(trimmed)
+	case trimmed[0] == '[':
+		match, err = parseDelimited(trimmed)
+	default:
+		match, err = parseTerms(trimmed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Pattern{match}, nil
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
