@@ -1,0 +1,220 @@
+// Package agent makes a machine a container instance: it registers with a server, keeps a session with it over a websocket
+// and has the engine run what the server asks for. It knows the protocol (package acs) and nothing else of the server.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"roadstead.dev/roadstead/internal/agent/engine"
+	"roadstead.dev/roadstead/internal/agent/journal"
+	"roadstead.dev/roadstead/internal/agent/runtime"
+	domain "roadstead.dev/roadstead/internal/ecs"
+)
+
+// Config is what an Agent needs. ServerURL, Region, Credentials, Images, Runtime and Log must be set.
+type Config struct {
+	// ServerURL is the endpoint of the ECS API, http or https.
+	ServerURL string
+	// Cluster is a name or an ARN; empty is "default", which is then made if it is not there.
+	Cluster     string
+	Region      string
+	Credentials aws.CredentialsProvider
+	// HTTPClient is for the API and the websocket; nil is a new one. It must not have a Timeout: that would end sessions.
+	HTTPClient *http.Client
+	// DataDir keeps the journal and the instance's identity. Empty keeps nothing: for simulated agents.
+	DataDir string
+	// Attributes are custom ones, sent with the first registration, and Tags likewise.
+	Attributes []domain.Attribute
+	Tags       []domain.Tag
+	// Resources is what the machine offers; nil finds it out, less ReservedMemoryMiB, with ReservedPorts taken.
+	Resources         *domain.Resources
+	ReservedMemoryMiB int32
+	ReservedPorts     []domain.Port
+	// Version and Commit are shown as the instance's versionInfo, RuntimeVersion as its dockerVersion.
+	Version, Commit, RuntimeVersion string
+
+	Images      runtime.Images
+	Runtime     runtime.Runtime
+	Network     engine.Network
+	Logs        engine.Logs
+	PullPolicy  runtime.PullPolicy
+	StopTimeout time.Duration
+	FilesWait   time.Duration
+	Log         *slog.Logger
+}
+
+// Agent is one container instance.
+type Agent struct {
+	cfg      Config
+	engine   *engine.Engine
+	api      *ecs.Client
+	identity identity
+	// endpoint is the last that DiscoverPollEndpoint gave.
+	endpoint string
+}
+
+// ErrFatal is wrapped by errors of Run after which another try would come to the same end.
+var ErrFatal = errors.New("the agent cannot run like this")
+
+// New checks the configuration and reads what an earlier run has left.
+func New(cfg Config) (*Agent, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg}
+	if err := a.openFiles(); err != nil {
+		return nil, err
+	}
+	var tasks engine.Journal = journal.None{}
+	if cfg.DataDir != "" {
+		j, err := journal.Open(filepath.Join(cfg.DataDir, "tasks"), filepath.Join(cfg.DataDir, "aside"), cfg.Log)
+		if err != nil {
+			return nil, err
+		}
+		tasks = j
+	}
+	a.engine = engine.New(engine.Config{
+		Runtime: cfg.Runtime, Images: cfg.Images, Journal: tasks, Network: cfg.Network, Logs: cfg.Logs, Log: cfg.Log,
+		Region: cfg.Region, PullPolicy: cfg.PullPolicy, StopTimeout: cfg.StopTimeout, FilesWait: cfg.FilesWait,
+	})
+	a.api = ecs.New(ecs.Options{
+		Region: cfg.Region, Credentials: cfg.Credentials, BaseEndpoint: &cfg.ServerURL, HTTPClient: cfg.HTTPClient,
+		// The agent has its own way of trying again.
+		RetryMaxAttempts: 1,
+	})
+	return a, nil
+}
+
+func (c *Config) complete() error {
+	u, err := url.Parse(c.ServerURL)
+	switch {
+	case err != nil:
+		return fmt.Errorf("agent: server URL: %w", err)
+	case (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
+		return fmt.Errorf("agent: server URL %q is not an http or https address", c.ServerURL)
+	case c.Region == "" || c.Credentials == nil || c.Images == nil || c.Runtime == nil || c.Log == nil:
+		return fmt.Errorf("agent: region, credentials, images, runtime and log must be set")
+	}
+	if c.HTTPClient == nil {
+		c.HTTPClient = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	}
+	return nil
+}
+
+func (a *Agent) openFiles() error {
+	if a.cfg.DataDir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return a.identity.load(a.identityPath(), a.cfg.Log)
+}
+
+func (a *Agent) identityPath() string { return filepath.Join(a.cfg.DataDir, "agent.json") }
+
+func (a *Agent) cluster() string {
+	if a.cfg.Cluster == "" {
+		return "default"
+	}
+	return a.cfg.Cluster
+}
+
+// Run runs tasks and keeps a session with the server until ctx ends, and then leaves their containers running. It returns an
+// error only where going on is of no use: what is on the machine cannot be found out, or (wrapping ErrFatal) the server
+// refuses this agent for good.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ran := make(chan error, 1)
+	go func() {
+		defer cancel()
+		ran <- a.engine.Run(ctx)
+	}()
+	err := a.follow(ctx)
+	cancel()
+	if runErr := <-ran; runErr != nil {
+		return runErr
+	}
+	return err
+}
+
+// follow keeps the machine registered and connected. Tasks run on whatever becomes of it.
+func (a *Agent) follow(ctx context.Context) error {
+	select {
+	case <-a.engine.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	var wait backoff
+	registered := false
+	for ctx.Err() == nil {
+		begin := time.Now()
+		err := a.once(ctx, &registered)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, ErrFatal) {
+			return err
+		}
+		if time.Since(begin) > goodWhile {
+			wait.reset()
+		}
+		delay := wait.next()
+		if errors.Is(err, errInactive) {
+			delay = inactiveWait
+		}
+		a.cfg.Log.Warn("not connected to the server", "server", a.cfg.ServerURL, "retry", delay.Round(time.Millisecond), "err", err)
+		if !pause(ctx, delay) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// once registers if need be and holds one session until it ends. It always returns an error: why it ended.
+func (a *Agent) once(ctx context.Context, registered *bool) error {
+	if !*registered {
+		if err := a.register(ctx); err != nil {
+			return err
+		}
+		*registered = true
+	}
+	conn, err := a.dial(ctx)
+	if errors.Is(err, errUnknownInstance) {
+		// The server has lost us, or is another one: it gets to know us anew.
+		a.cfg.Log.Warn("the server does not know this instance", "instance", a.identity.InstanceARN)
+		*registered = false
+		if err := a.setInstance(""); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	a.cfg.Log.Info("connected", "instance", a.identity.InstanceARN)
+	return newSession(a.engine, conn, a.cfg.Log).run(ctx)
+}
+
+// pause waits; false says that ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
