@@ -1,0 +1,122 @@
+package ecsapi
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"roadstead.dev/roadstead/internal/fault"
+)
+
+// refusal is a field of an input that the platform has no effect for yet. It is refused where it is set.
+type refusal struct {
+	field string
+	kind  fault.Kind
+	// message is formatted with the field's name as AWS writes it, if it has a verb for it.
+	message string
+}
+
+const (
+	notYet     = "%s is not supported yet."
+	onlyOnEC2  = "The platform version must be null when specifying an EC2 launch type."
+	noAccounts = "%s: settings of single principals are not supported yet."
+)
+
+// refusals is the one table of what is not supported of the operations that are. A test holds each operation's fields
+// against it and against the list of those that are used, so that a field that AWS adds is in one of them.
+var refusals = map[reflect.Type][]refusal{
+	reflect.TypeFor[sdk.CreateClusterInput](): {
+		{"CapacityProviders", fault.Unsupported, notYet},
+		{"DefaultCapacityProviderStrategy", fault.Unsupported, notYet},
+		{"ServiceConnectDefaults", fault.Unsupported, notYet},
+	},
+	reflect.TypeFor[sdk.RunTaskInput](): {
+		{"CapacityProviderStrategy", fault.Unsupported, notYet},
+		{"EnableExecuteCommand", fault.Unsupported, notYet},
+		{"PlacementConstraints", fault.Unsupported, notYet},
+		{"PlacementStrategy", fault.Unsupported, notYet},
+		{"PlatformVersion", fault.InvalidParameter, onlyOnEC2},
+		{"VolumeConfigurations", fault.Unsupported, notYet},
+	},
+	reflect.TypeFor[sdk.StartTaskInput](): {
+		{"EnableExecuteCommand", fault.Unsupported, notYet},
+		{"VolumeConfigurations", fault.Unsupported, notYet},
+	},
+	reflect.TypeFor[sdk.ListTasksInput](): {
+		{"DaemonName", fault.Unsupported, notYet},
+	},
+	reflect.TypeFor[sdk.ListContainerInstancesInput](): {
+		{"Filter", fault.Unsupported, notYet},
+	},
+	// Agents try again for ever after any other exception than InvalidParameterException.
+	reflect.TypeFor[sdk.SubmitTaskStateChangeInput](): {
+		{"Attachments", fault.InvalidParameter, notYet},
+		{"ManagedAgents", fault.InvalidParameter, notYet},
+	},
+	reflect.TypeFor[sdk.SubmitAttachmentStateChangesInput](): {
+		{"Attachments", fault.InvalidParameter, notYet},
+	},
+	reflect.TypeFor[sdk.ListAccountSettingsInput](): {
+		{"PrincipalArn", fault.Unsupported, noAccounts},
+	},
+}
+
+// refusalPlan is the table with names looked up.
+type refusalPlan struct {
+	field   int
+	refusal refusal
+	member  string
+}
+
+var refusalPlans sync.Map // reflect.Type -> []refusalPlan; follows from the table alone
+
+// refuse answers with the first field of in that is set and not supported. A list or structure that is set but empty asks
+// for nothing and passes.
+func refuse[In any](in *In) error {
+	t := reflect.TypeFor[In]()
+	found, ok := refusalPlans.Load(t)
+	if !ok {
+		found, _ = refusalPlans.LoadOrStore(t, planRefusals(t))
+	}
+	v := reflect.ValueOf(in).Elem()
+	for _, p := range found.([]refusalPlan) {
+		if asksForNothing(v.Field(p.field)) {
+			continue
+		}
+		message := p.refusal.message
+		if message != onlyOnEC2 {
+			message = fmt.Sprintf(message, p.member)
+		}
+		return &fault.Error{Kind: p.refusal.kind, Message: message}
+	}
+	return nil
+}
+
+func planRefusals(t reflect.Type) []refusalPlan {
+	var out []refusalPlan
+	for _, r := range refusals[t] {
+		f, ok := t.FieldByName(r.field)
+		if !ok {
+			panic(fmt.Sprintf("ecs api: %v has no field %s", t, r.field))
+		}
+		out = append(out, refusalPlan{field: f.Index[0], refusal: r, member: memberName(r.field)})
+	}
+	return out
+}
+
+// memberName is a field's name on the wire.
+func memberName(field string) string {
+	return string(field[0]|0x20) + field[1:]
+}
+
+func asksForNothing(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() == 0
+	case reflect.Pointer:
+		return v.IsNil() || v.Elem().Kind() == reflect.String && v.Elem().Len() == 0
+	}
+	return v.IsZero()
+}

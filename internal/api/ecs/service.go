@@ -1,0 +1,57 @@
+package ecsapi
+
+import (
+	"reflect"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"roadstead.dev/roadstead/internal/wire"
+)
+
+// Service makes the wire's service of the operations. Those of AWS's that are not here answer UnsupportedFeatureException.
+func (a *API) Service() *wire.Service {
+	s := wire.NewService(wire.ServiceConfig{
+		Name:         "ecs",
+		Protocol:     wire.JSON11,
+		TargetPrefix: "AmazonEC2ContainerServiceV20141113",
+		APIVersion:   "2014-11-13",
+		Client:       reflect.TypeFor[*sdk.Client](),
+	})
+	a.Register(s)
+	return s
+}
+
+// Register adds every operation to an ECS service of the wire.
+func (a *API) Register(s *wire.Service) {
+	wire.Handle(s, "CreateCluster", a.CreateCluster)
+	wire.Handle(s, "DescribeClusters", a.DescribeClusters)
+	wire.Handle(s, "ListClusters", a.ListClusters)
+	wire.Handle(s, "DeleteCluster", a.DeleteCluster)
+
+	wire.Handle(s, "RegisterTaskDefinition", a.RegisterTaskDefinition)
+	wire.Handle(s, "DescribeTaskDefinition", a.DescribeTaskDefinition)
+	wire.Handle(s, "DeregisterTaskDefinition", a.DeregisterTaskDefinition)
+	wire.Handle(s, "ListTaskDefinitions", a.ListTaskDefinitions)
+	wire.Handle(s, "ListTaskDefinitionFamilies", a.ListTaskDefinitionFamilies)
+
+	wire.Handle(s, "RegisterContainerInstance", a.RegisterContainerInstance)
+	wire.Handle(s, "DescribeContainerInstances", a.DescribeContainerInstances)
+	wire.Handle(s, "ListContainerInstances", a.ListContainerInstances)
+	wire.Handle(s, "DeregisterContainerInstance", a.DeregisterContainerInstance)
+
+	wire.Handle(s, "RunTask", a.RunTask)
+	wire.Handle(s, "StartTask", a.StartTask)
+	wire.Handle(s, "StopTask", a.StopTask)
+	wire.Handle(s, "DescribeTasks", a.DescribeTasks)
+	wire.Handle(s, "ListTasks", a.ListTasks)
+
+	wire.Handle(s, "DiscoverPollEndpoint", a.DiscoverPollEndpoint)
+	wire.Handle(s, "SubmitTaskStateChange", a.SubmitTaskStateChange)
+	wire.Handle(s, "SubmitContainerStateChange", a.SubmitContainerStateChange)
+	wire.Handle(s, "SubmitAttachmentStateChanges", a.SubmitAttachmentStateChanges)
+
+	wire.Handle(s, "TagResource", a.TagResource)
+	wire.Handle(s, "UntagResource", a.UntagResource)
+	wire.Handle(s, "ListTagsForResource", a.ListTagsForResource)
+	wire.Handle(s, "ListAccountSettings", a.ListAccountSettings)
+}

@@ -1,0 +1,238 @@
+package taskdef
+
+import (
+	"slices"
+	"strings"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/placement"
+)
+
+// Bounds of a task's size on instances.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#task_size
+const (
+	minTaskCPU = 128
+	maxTaskCPU = 192 * 1024
+	minMemory  = 4
+)
+
+func validateTask(d *ecs.TaskDefinition) error {
+	switch {
+	case d.Family == "":
+		return refuse("Family should not be null or empty.")
+	case len(d.Family) > maxFamily:
+		return refuse("Family is longer than %d.", maxFamily)
+	case !namePattern.MatchString(d.Family):
+		return refuse("Family contains invalid characters.")
+	case len(d.ContainerDefinitions) == 0:
+		return refuse("Container list cannot be empty.")
+	case len(d.ContainerDefinitions) > maxContainers:
+		return refuse("Container list cannot be longer than %d.", maxContainers)
+	}
+	for _, e := range []struct {
+		name, value string
+		allowed     []string
+	}{
+		{"networkMode", d.NetworkMode, []string{ecs.NetworkBridge, ecs.NetworkHost, ecs.NetworkAwsvpc, ecs.NetworkNone}},
+		{"pidMode", d.PidMode, []string{"host", "task"}},
+		{"ipcMode", d.IpcMode, []string{"host", "task", "none"}},
+	} {
+		if e.value != "" && !slices.Contains(e.allowed, e.value) {
+			return refuse("Invalid '%s' setting for task: %s.", e.name, e.value)
+		}
+	}
+	for _, c := range d.RequiresCompatibilities {
+		if c != ecs.LaunchEC2 && c != ecs.LaunchFargate && c != ecs.LaunchExternal && c != "MANAGED_INSTANCES" {
+			return refuse("Invalid 'requiresCompatibilities' setting for task: %s.", c)
+		}
+	}
+	for _, role := range []string{d.TaskRoleArn, d.ExecutionRoleArn} {
+		if strings.HasPrefix(role, "arn:") && !rolePattern.MatchString(role) {
+			return refuse("Role is not valid")
+		}
+	}
+	if err := validatePlatform(d); err != nil {
+		return err
+	}
+	return validateTaskLists(d)
+}
+
+func validatePlatform(d *ecs.TaskDefinition) error {
+	if e := d.EphemeralStorage; e != nil && (e.SizeInGiB < 21 || e.SizeInGiB > 200) {
+		return refuse("Invalid 'sizeInGiB' setting for ephemeral storage. It must be between 21 and 200.")
+	}
+	p := d.RuntimePlatform
+	if p == nil {
+		return nil
+	}
+	if a := p.CpuArchitecture; a != "" && a != "X86_64" && a != "ARM64" {
+		return refuse("Invalid 'cpuArchitecture' setting for runtimePlatform: %s.", a)
+	}
+	if f := p.OperatingSystemFamily; f != "" && f != "LINUX" && !strings.HasPrefix(f, "WINDOWS_SERVER_") {
+		return refuse("Invalid 'operatingSystemFamily' setting for runtimePlatform: %s.", f)
+	}
+	return nil
+}
+
+func validateTaskLists(d *ecs.TaskDefinition) error {
+	if len(d.PlacementConstraints) > 10 {
+		return refuse("Placement constraints list cannot be longer than 10.")
+	}
+	for _, c := range d.PlacementConstraints {
+		if c.Type != "memberOf" {
+			return refuse("Invalid placement constraint type: %s.", c.Type)
+		}
+		if c.Expression == "" {
+			return refuse("Placement constraint expression should not be null or empty.")
+		}
+	}
+	for _, a := range d.InferenceAccelerators {
+		if a.DeviceName == "" || a.DeviceType == "" {
+			return refuse("InferenceAccelerator.deviceName and deviceType should not be null or empty.")
+		}
+	}
+	p := d.ProxyConfiguration
+	if p == nil {
+		return nil
+	}
+	switch {
+	case d.NetworkMode != ecs.NetworkAwsvpc:
+		return refuse("Proxy configuration is only supported when networkMode=awsvpc.")
+	case p.Type != "" && p.Type != "APPMESH":
+		return refuse("Invalid 'type' setting for proxyConfiguration: %s.", p.Type)
+	case containerNamed(d, p.ContainerName) == nil:
+		return refuse("Proxy configuration container '%s' does not exist.", p.ContainerName)
+	}
+	return nil
+}
+
+func containerNamed(d *ecs.TaskDefinition, name string) *ecs.ContainerDefinition {
+	for i := range d.ContainerDefinitions {
+		if d.ContainerDefinitions[i].Name == name {
+			return &d.ContainerDefinitions[i]
+		}
+	}
+	return nil
+}
+
+// validateSizes holds the containers' cpu and memory against each other and the task's.
+func validateSizes(d *ecs.TaskDefinition) error {
+	const trouble = " For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+	taskCPU, ok := placement.CPUUnits(d.Cpu)
+	if d.Cpu != "" && (!ok || taskCPU < minTaskCPU || taskCPU > maxTaskCPU) {
+		return refuse("Invalid 'cpu' setting for task." + trouble)
+	}
+	taskMemory, ok := placement.MemoryMiB(d.Memory)
+	if d.Memory != "" && (!ok || taskMemory < minMemory) {
+		return refuse("Invalid 'memory' setting for task." + trouble)
+	}
+	var cpu, reserved int64
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		if err := validateContainerSize(c, taskMemory); err != nil {
+			return err
+		}
+		cpu += int64(c.Cpu)
+		switch {
+		case c.MemoryReservation != nil:
+			reserved += int64(*c.MemoryReservation)
+		case c.Memory != nil:
+			reserved += int64(*c.Memory)
+		}
+	}
+	if taskCPU > 0 && cpu > int64(taskCPU) {
+		return refuse("The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.")
+	}
+	if taskMemory > 0 && reserved > int64(taskMemory) {
+		return refuse("The sum of all container 'memory' values cannot be greater than the value of the task 'memory'.")
+	}
+	return nil
+}
+
+func validateContainerSize(c *ecs.ContainerDefinition, taskMemory int32) error {
+	switch {
+	case c.Cpu < 0:
+		return refuse("Invalid 'cpu' setting for container '%s'.", c.Name)
+	case c.Memory != nil && *c.Memory < minMemory:
+		return refuse("Invalid 'memory' setting for container '%s'.", c.Name)
+	case c.MemoryReservation != nil && *c.MemoryReservation < minMemory:
+		return refuse("Invalid 'memoryReservation' setting for container '%s'.", c.Name)
+	case c.Memory == nil && c.MemoryReservation == nil && taskMemory == 0:
+		return refuse("Invalid setting for container '%s'. At least one of 'memory' or 'memoryReservation' must be specified.", c.Name)
+	case c.Memory != nil && c.MemoryReservation != nil && *c.MemoryReservation > *c.Memory:
+		return refuse("Invalid setting for container '%s'. 'memoryReservation' must not be greater than 'memory'.", c.Name)
+	case c.Memory != nil && taskMemory > 0 && *c.Memory > taskMemory:
+		return refuse("Invalid setting for container '%s'. The 'memory' setting for container is greater than for the task.", c.Name)
+	}
+	return nil
+}
+
+func validateVolumes(d *ecs.TaskDefinition) error {
+	names := map[string]bool{}
+	for i := range d.Volumes {
+		v := &d.Volumes[i]
+		switch {
+		case v.Name == "":
+			return refuse("Volume.name should not be null or empty.")
+		case len(v.Name) > maxFamily || !namePattern.MatchString(v.Name):
+			return refuse("Volume.name contains invalid characters.")
+		case names[v.Name]:
+			return refuse("Volume names must be unique within a Task Definition.")
+		case configurations(v) > 1:
+			return refuse("Volume '%s' has more than one configuration.", v.Name)
+		}
+		names[v.Name] = true
+		if err := validateVolumeConfiguration(v); err != nil {
+			return err
+		}
+	}
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		for _, m := range c.MountPoints {
+			switch {
+			case m.SourceVolume == "" || m.ContainerPath == "":
+				return refuse("Container '%s' has a mount point without sourceVolume or containerPath.", c.Name)
+			case !names[m.SourceVolume]:
+				return refuse("Unknown volume '%s'.", m.SourceVolume)
+			}
+		}
+		for _, f := range c.VolumesFrom {
+			if f.SourceContainer == c.Name || containerNamed(d, f.SourceContainer) == nil {
+				return refuse("Invalid 'volumesFrom' setting for container '%s'.", c.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func configurations(v *ecs.Volume) int {
+	n := 0
+	for _, set := range []bool{v.Host != nil, v.DockerVolumeConfiguration != nil, v.EfsVolumeConfiguration != nil,
+		v.FsxWindowsFileServerVolumeConfiguration != nil, v.S3filesVolumeConfiguration != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+func validateVolumeConfiguration(v *ecs.Volume) error {
+	if c := v.DockerVolumeConfiguration; c != nil {
+		if c.Scope != "" && c.Scope != "task" && c.Scope != "shared" {
+			return refuse("Invalid 'scope' setting for volume '%s'.", v.Name)
+		}
+		if c.Autoprovision != nil && *c.Autoprovision && c.Scope != "shared" {
+			return refuse("Invalid 'autoprovision' setting for volume '%s'. It is only supported when scope=shared.", v.Name)
+		}
+	}
+	if c := v.EfsVolumeConfiguration; c != nil && c.FileSystemId == "" {
+		return refuse("EFSVolumeConfiguration.fileSystemId should not be null or empty.")
+	}
+	if c := v.FsxWindowsFileServerVolumeConfiguration; c != nil && (c.FileSystemId == "" || c.RootDirectory == "" || c.AuthorizationConfig == nil) {
+		return refuse("FSxWindowsFileServerVolumeConfiguration of volume '%s' is not complete.", v.Name)
+	}
+	if c := v.S3filesVolumeConfiguration; c != nil && c.FileSystemArn == "" {
+		return refuse("S3FilesVolumeConfiguration.fileSystemArn should not be null or empty.")
+	}
+	return nil
+}

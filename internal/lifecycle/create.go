@@ -1,0 +1,79 @@
+// Package lifecycle is the one place where a task's life goes on: made, reported on by its agent, told to stop, lost with its instance.
+// Its functions run inside an update of the state. They hold what ECS promises of a task: statuses never go backwards,
+// STOPPED is final, the first cause of an end is the one that is kept, and the version counts what a caller can see.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+package lifecycle
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/placement"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// Spec is a task to be made.
+type Spec struct {
+	Cluster    string
+	Definition *ecs.TaskDefinition
+	// Instance is where it is placed; zero leaves it unplaced.
+	Instance             ecs.InstanceID
+	Group                string
+	StartedBy            string
+	LaunchType           string
+	CapacityProvider     string
+	ReferenceID          string
+	Overrides            *ecs.TaskOverride
+	Tags                 []ecs.Tag
+	EnableExecuteCommand bool
+}
+
+// Create puts a new task: PENDING, to be RUNNING, with its resources reserved on its instance from now on.
+func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
+	task := &ecs.Task{
+		ID:                   ecs.NewTaskID(),
+		Cluster:              s.Cluster,
+		Definition:           s.Definition.ID(),
+		Instance:             s.Instance,
+		LastStatus:           ecs.TaskPending,
+		DesiredStatus:        ecs.TaskRunning,
+		Group:                s.Group,
+		StartedBy:            s.StartedBy,
+		LaunchType:           s.LaunchType,
+		Version:              1,
+		CreatedAt:            now,
+		Overrides:            s.Overrides,
+		Containers:           make([]ecs.Container, len(s.Definition.ContainerDefinitions)),
+		Tags:                 s.Tags,
+		EnableExecuteCommand: s.EnableExecuteCommand,
+		ReferenceID:          s.ReferenceID,
+		CapacityProvider:     s.CapacityProvider,
+		Reserved:             placement.Needs(s.Definition, s.Overrides),
+	}
+	for i := range s.Definition.ContainerDefinitions {
+		task.Containers[i] = ecs.Container{
+			Name:       s.Definition.ContainerDefinitions[i].Name,
+			ID:         newContainerID(),
+			LastStatus: ecs.TaskPending,
+		}
+	}
+	tx.Tasks.Put(task)
+	return task
+}
+
+// newContainerID makes a random UUID (RFC 9562, version 4).
+func newContainerID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var out [36]byte
+	hex.Encode(out[0:8], b[0:4])
+	hex.Encode(out[9:13], b[4:6])
+	hex.Encode(out[14:18], b[6:8])
+	hex.Encode(out[19:23], b[8:10])
+	hex.Encode(out[24:36], b[10:16])
+	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
+	return string(out[:])
+}

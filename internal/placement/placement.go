@@ -1,0 +1,205 @@
+// Package placement decides which instances tasks go to. It reads tables and changes nothing: the same tables and the same
+// request give the same answer.
+//
+// Tasks of one request are placed together: each instance of the cluster is looked at once, those that fit go into a heap
+// by how full the task would make them, and each task takes the top, so that the cost is near nodes + tasks * log(nodes).
+// Constraints and strategies have their place in Request and in candidate.less.
+package placement
+
+import (
+	"container/heap"
+	"slices"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// Reasons of failures, in the order in which they are looked for.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+const (
+	ReasonMissing   = "MISSING"
+	ReasonInactive  = "INACTIVE"
+	ReasonAgent     = "AGENT"
+	ReasonAttribute = "ATTRIBUTE"
+	ReasonCPU       = "RESOURCE:CPU"
+	ReasonMemory    = "RESOURCE:MEMORY"
+	ReasonPorts     = "RESOURCE:PORTS"
+	ReasonGPU       = "RESOURCE:GPU"
+)
+
+// attributeExternal is what agents outside EC2 say of themselves; launch type EXTERNAL asks for it.
+const attributeExternal = "ecs.capability.external"
+
+// Request is a group of like tasks to be placed. Constraints and strategies of RunTask and of services will be fields of it.
+type Request struct {
+	Cluster    string
+	Definition *ecs.TaskDefinition
+	Overrides  *ecs.TaskOverride
+	// Count is how many tasks; 0 places none.
+	Count int
+	// LaunchType is EC2 (also if empty), which any instance serves, or EXTERNAL.
+	LaunchType string
+	// Connected tells whether an instance's agent is there; nil means that all are.
+	Connected func(ecs.InstanceID) bool
+}
+
+// Failure says why an instance could take no more of the tasks.
+type Failure struct {
+	Instance ecs.InstanceID
+	Reason   string
+}
+
+// Place chooses an instance for each task, least loaded first. If it has room for fewer than Count, it gives those
+// it has and, for each ACTIVE instance of the cluster, why that takes no more; a cluster without one gives no failures.
+// The result is ordered as chosen.
+func Place(t *state.Tables, r Request) ([]ecs.InstanceID, []Failure) {
+	if r.Count <= 0 {
+		return nil, nil
+	}
+	c := newCheck(r)
+	if r.Count == 1 {
+		if best := c.least(t); best != nil {
+			return []ecs.InstanceID{best.instance.ID}, nil
+		}
+		return nil, c.failures(t, nil)
+	}
+	candidates := c.candidates(t)
+	heap.Init(&candidates)
+	placed := make([]ecs.InstanceID, 0, min(r.Count, 1024))
+	for len(placed) < r.Count && len(candidates) > 0 {
+		top := candidates[0]
+		placed = append(placed, top.instance.ID)
+		top.take(c.needs)
+		if c.fits(top) != "" {
+			heap.Pop(&candidates)
+			continue
+		}
+		top.load = top.loadWith(c.needs)
+		heap.Fix(&candidates, 0)
+	}
+	if len(placed) < r.Count {
+		return placed, c.failures(t, placed)
+	}
+	return placed, nil
+}
+
+// Check says why one instance cannot take one task of the request, or "" if it can. StartTask names its instances.
+func Check(t *state.Tables, r Request, i *ecs.Instance) string {
+	if i == nil || i.Cluster != r.Cluster {
+		return ReasonMissing
+	}
+	if i.Status != ecs.InstanceActive {
+		return ReasonInactive
+	}
+	c := newCheck(r)
+	n := newCandidate(i, t.InUse(i.ID), c.needs)
+	return c.reason(n)
+}
+
+// check is a request made ready for looking at many instances.
+type check struct {
+	Request
+	needs    ecs.Resources
+	gpu      bool
+	required []ecs.Attribute
+}
+
+func newCheck(r Request) *check {
+	c := &check{Request: r, needs: Needs(r.Definition, r.Overrides), required: r.Definition.RequiresAttributes}
+	for i := range r.Definition.ContainerDefinitions {
+		for _, q := range r.Definition.ContainerDefinitions[i].ResourceRequirements {
+			c.gpu = c.gpu || q.Type == "GPU"
+		}
+	}
+	if r.LaunchType == ecs.LaunchExternal {
+		c.required = append(slices.Clip(c.required), ecs.Attribute{Name: attributeExternal})
+	}
+	return c
+}
+
+func (c *check) reason(n *candidate) string {
+	if c.Connected != nil && !c.Connected(n.instance.ID) {
+		return ReasonAgent
+	}
+	if !hasAttributes(n.instance, c.required) {
+		return ReasonAttribute
+	}
+	return c.fits(n)
+}
+
+// fits looks at resources alone: what changes while tasks of the request are placed.
+func (c *check) fits(n *candidate) string {
+	switch {
+	case n.cpu < c.needs.CPU:
+		return ReasonCPU
+	case n.memory < c.needs.MemoryMiB:
+		return ReasonMemory
+	case c.gpu:
+		return ReasonGPU
+	case len(c.needs.Ports) > 0 && n.portsClash(c.needs.Ports):
+		return ReasonPorts
+	}
+	return ""
+}
+
+func hasAttributes(i *ecs.Instance, required []ecs.Attribute) bool {
+	for _, a := range required {
+		value, ok := i.Attribute(a.Name)
+		if !ok || (a.Value != "" && a.Value != value) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *check) candidates(t *state.Tables) candidates {
+	var out candidates
+	for i := range t.Instances.InCluster(c.Cluster) {
+		if i.Status != ecs.InstanceActive {
+			continue
+		}
+		n := newCandidate(i, t.InUse(i.ID), c.needs)
+		if c.reason(n) == "" {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// least is the first candidate in order, found without making a heap; nil if there is none.
+func (c *check) least(t *state.Tables) *candidate {
+	var best *candidate
+	var spare candidate
+	for i := range t.Instances.InCluster(c.Cluster) {
+		if i.Status != ecs.InstanceActive {
+			continue
+		}
+		spare = makeCandidate(i, t.InUse(i.ID), c.needs)
+		if (best != nil && !spare.less(best)) || c.reason(&spare) != "" {
+			continue
+		}
+		keep := spare
+		best = &keep
+	}
+	return best
+}
+
+// failures explains, after placed, why no instance takes another task.
+func (c *check) failures(t *state.Tables, placed []ecs.InstanceID) []Failure {
+	count := map[ecs.InstanceID]int{}
+	for _, id := range placed {
+		count[id]++
+	}
+	var out []Failure
+	for i := range t.Instances.InCluster(c.Cluster) {
+		if i.Status != ecs.InstanceActive {
+			continue
+		}
+		n := newCandidate(i, t.InUse(i.ID), c.needs)
+		for range count[i.ID] {
+			n.take(c.needs)
+		}
+		out = append(out, Failure{Instance: i.ID, Reason: c.reason(n)})
+	}
+	return out
+}
