@@ -14,9 +14,9 @@ type cursor struct {
 	events *pebble.Iterator
 	merge  *merge // nil when the whole group is walked
 	group  uint64
+	back   bool // latest first
 	key    []byte
 	ok     bool
-	err    error
 }
 
 // span is a range of positions, from inclusive, to exclusive.
@@ -24,9 +24,10 @@ type span struct{ from, to Pos }
 
 func (s span) empty() bool { return !s.from.Less(s.to) }
 
-// newCursor stands on the first event of the span: of the whole group if streams is nil, of these streams otherwise.
-func (s *Store) newCursor(group uint64, streams []uint64, at span) (*cursor, error) {
-	c := &cursor{group: group}
+// newCursor stands on the first event of the span, or on the last if it is to walk back: of the whole group if streams is
+// nil, of these streams otherwise.
+func (s *Store) newCursor(group uint64, streams []uint64, at span, back bool) (*cursor, error) {
+	c := &cursor{group: group, back: back}
 	var err error
 	c.events, err = s.db.NewIter(&pebble.IterOptions{
 		LowerBound: appendEventKey(nil, group, at.from),
@@ -36,10 +37,10 @@ func (s *Store) newCursor(group uint64, streams []uint64, at span) (*cursor, err
 		return nil, fmt.Errorf("logstore: read: %w", err)
 	}
 	if streams == nil {
-		c.ok = c.events.First()
+		c.ok = start(c.events, back)
 		return c, nil
 	}
-	c.merge = &merge{}
+	c.merge = &merge{back: back}
 	for _, id := range streams {
 		if err := c.merge.add(s.db, group, id, at); err != nil {
 			return nil, errors.Join(err, c.close())
@@ -48,6 +49,20 @@ func (s *Store) newCursor(group uint64, streams []uint64, at span) (*cursor, err
 	heap.Init(c.merge)
 	c.seek()
 	return c, nil
+}
+
+func start(it *pebble.Iterator, back bool) bool {
+	if back {
+		return it.Last()
+	}
+	return it.First()
+}
+
+func step(it *pebble.Iterator, back bool) bool {
+	if back {
+		return it.Prev()
+	}
+	return it.Next()
 }
 
 // seek brings events to the merge's first position that has an event.
@@ -63,7 +78,7 @@ func (c *cursor) seek() {
 
 func (c *cursor) next() {
 	if c.merge == nil {
-		c.ok = c.events.Next()
+		c.ok = step(c.events, c.back)
 		return
 	}
 	c.merge.next()
@@ -78,7 +93,7 @@ func (c *cursor) event() (stream uint64, ingestedAfter int64, message []byte, er
 }
 
 func (c *cursor) close() error {
-	errs := []error{c.err, c.events.Error()}
+	errs := []error{c.events.Error()}
 	if c.merge != nil {
 		errs = append(errs, c.merge.err)
 		for _, it := range c.merge.all {
@@ -95,6 +110,7 @@ func (c *cursor) close() error {
 type merge struct {
 	heads []head
 	all   []*pebble.Iterator
+	back  bool
 	err   error
 }
 
@@ -112,7 +128,7 @@ func (m *merge) add(db *pebble.DB, group, stream uint64, at span) error {
 		return fmt.Errorf("logstore: read: %w", err)
 	}
 	m.all = append(m.all, it)
-	if it.First() {
+	if start(it, m.back) {
 		m.heads = append(m.heads, head{keyPos(it.Key()), it})
 	}
 	return it.Error()
@@ -121,7 +137,7 @@ func (m *merge) add(db *pebble.DB, group, stream uint64, at span) error {
 // next moves on from the first position.
 func (m *merge) next() {
 	h := &m.heads[0]
-	if h.it.Next() {
+	if step(h.it, m.back) {
 		h.pos = keyPos(h.it.Key())
 		heap.Fix(m, 0)
 		return
@@ -131,7 +147,7 @@ func (m *merge) next() {
 }
 
 func (m *merge) Len() int           { return len(m.heads) }
-func (m *merge) Less(i, j int) bool { return m.heads[i].pos.Less(m.heads[j].pos) }
+func (m *merge) Less(i, j int) bool { return m.heads[i].pos.Less(m.heads[j].pos) != m.back }
 func (m *merge) Swap(i, j int)      { m.heads[i], m.heads[j] = m.heads[j], m.heads[i] }
 func (m *merge) Push(x any)         { m.heads = append(m.heads, x.(head)) }
 func (m *merge) Pop() any {

@@ -11,8 +11,9 @@ type FilterQuery struct {
 	Streams []string
 	Prefix  string
 	Range
-	After *Pos // events that follow it
-	Limit int  // at most MaxPageEvents; 0 means that
+	Backward bool // latest first
+	After    *Pos // events that follow it in that order
+	Limit    int  // at most MaxPageEvents; 0 means that
 	// Match tells whether a message is wanted; it must not keep the slice. All are if it is nil.
 	Match func(message []byte) bool
 }
@@ -24,7 +25,7 @@ type FilterPage struct {
 	Next   *Pos
 }
 
-// Filter searches a group in the order of events' times.
+// Filter searches a group in the order of events' times, or in the opposite order.
 func (s *Store) Filter(ctx context.Context, q FilterQuery) (page FilterPage, err error) {
 	if err := s.usable(); err != nil {
 		return page, err
@@ -41,13 +42,16 @@ func (s *Store) Filter(ctx context.Context, q FilterQuery) (page FilterPage, err
 		q.Limit = MaxPageEvents
 	}
 	at := s.visible(g, q.Range)
-	if q.After != nil && !q.After.Less(at.from) {
+	switch {
+	case q.After != nil && q.Backward && q.After.Less(at.to):
+		at.to = *q.After
+	case q.After != nil && !q.Backward && !q.After.Less(at.from):
 		at.from = Pos{q.After.Time, q.After.Seq + 1}
 	}
 	if at.empty() || chosen.none() {
 		return page, nil
 	}
-	c, err := s.newCursor(g.ID, chosen.ids, at)
+	c, err := s.newCursor(g.ID, chosen.ids, at, q.Backward)
 	if err != nil {
 		return page, err
 	}

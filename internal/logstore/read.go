@@ -108,7 +108,7 @@ func (s *Store) page(ctx context.Context, g *Group, st Stream, at span, limit in
 	if at.empty() {
 		return nil, nil
 	}
-	c, err := s.newCursor(g.ID, []uint64{st.ID}, at)
+	c, err := s.newCursor(g.ID, []uint64{st.ID}, at, false)
 	if err != nil {
 		return nil, err
 	}

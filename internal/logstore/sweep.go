@@ -82,7 +82,7 @@ func (s *Store) sweepExpired(ctx context.Context, g *Group) error {
 
 func (s *Store) findExpired(g *Group) (e *expired, err error) {
 	e = &expired{streams: map[uint64]*tally{}}
-	c, err := s.newCursor(g.ID, nil, span{Pos{}, Pos{Time: s.now() - int64(g.Retention)*day}})
+	c, err := s.newCursor(g.ID, nil, span{Pos{}, Pos{Time: s.now() - int64(g.Retention)*day}}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,10 @@ import (
 // maxStreamNames is how many streams a search or a Live Tail may name.
 const maxStreamNames = 100
 
-// FilterLogEvents searches a log group in the order of its events' times. searchedLogStreams is empty, as AWS's is.
+// backwardSince is the first startTime, 2024-01-01, from which AWS searches backward.
+const backwardSince = 1_704_067_200_000
+
+// FilterLogEvents searches a log group in the order of its events' times. A token keeps the direction that it began with. searchedLogStreams is empty, as AWS's is.
 func (s *Service) FilterLogEvents(ctx context.Context, in *cloudwatchlogs.FilterLogEventsInput) (*cloudwatchlogs.FilterLogEventsOutput, error) {
 	var c checks
 	q := logstore.FilterQuery{
@@ -39,6 +42,10 @@ func (s *Service) FilterLogEvents(ctx context.Context, in *cloudwatchlogs.Filter
 	if q.Match, err = matcher(text); err != nil {
 		return nil, err
 	}
+	q.Backward = in.StartFromHead != nil && !*in.StartFromHead
+	if q.Backward && token == "" && q.Start < backwardSince {
+		return nil, badParameter("startFromHead can be false only when startTime is on or after Jan 1, 2024 00:00:00 UTC.")
+	}
 	if q.End < math.MaxInt64 {
 		q.End++ // events at the end are wanted here, though not by GetLogEvents
 	}
@@ -48,16 +55,16 @@ func (s *Service) FilterLogEvents(ctx context.Context, in *cloudwatchlogs.Filter
 		if err != nil {
 			return nil, err
 		}
-		q.After = &logstore.Pos{Time: p.Time, Seq: p.Seq}
+		q.After, q.Backward = &logstore.Pos{Time: p.Time, Seq: p.Seq}, p.Back
 	}
 	page, err := s.store.Filter(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	return filtered(page, scope), nil
+	return filtered(page, q.Backward, scope), nil
 }
 
-func filtered(page logstore.FilterPage, scope string) *cloudwatchlogs.FilterLogEventsOutput {
+func filtered(page logstore.FilterPage, back bool, scope string) *cloudwatchlogs.FilterLogEventsOutput {
 	out := &cloudwatchlogs.FilterLogEventsOutput{
 		Events:             make([]types.FilteredLogEvent, 0, len(page.Events)),
 		SearchedLogStreams: []types.SearchedLogStream{},
@@ -72,7 +79,7 @@ func filtered(page logstore.FilterPage, scope string) *cloudwatchlogs.FilterLogE
 		})
 	}
 	if page.Next != nil {
-		out.NextToken = aws.String(sealToken(place{Time: page.Next.Time, Seq: page.Next.Seq}, scope))
+		out.NextToken = aws.String(sealToken(place{Time: page.Next.Time, Seq: page.Next.Seq, Back: back}, scope))
 	}
 	return out
 }

@@ -20,6 +20,7 @@ type place struct {
 	Name string `json:"n,omitempty"`
 	Time int64  `json:"t,omitempty"`
 	Seq  uint64 `json:"s,omitempty"`
+	Back bool   `json:"b,omitempty"`
 }
 
 // tokenScope is the digest of a question.
