@@ -44,6 +44,7 @@ func (r *rtnl) ensureBridge(cfg Config, s *store, inUse bool) (bridge, error) {
 		return b, err
 	}
 	b.index = link.Attrs().Index
+	r.group = groupBase + uint32(b.index)
 	routes, defaultMTU, err := r.routes(b.index)
 	if err != nil {
 		return b, err

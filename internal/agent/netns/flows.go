@@ -1,8 +1,10 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -29,7 +31,7 @@ func (r *rtnl) forgetPorts(rec record) error {
 	if len(udp) == 0 {
 		return nil
 	}
-	return r.forget(func(f *netlink.ConntrackFlow) bool {
+	return r.forgets.do(func(f *netlink.ConntrackFlow) bool {
 		return f.Forward.Protocol == unix.IPPROTO_UDP && udp[f.Forward.DstPort]
 	})
 }
@@ -40,16 +42,20 @@ func (r *rtnl) forgetContainer(rec record) error {
 	if len(rec.Ports) == 0 {
 		return nil
 	}
-	return r.forget(func(f *netlink.ConntrackFlow) bool {
+	return r.forgets.do(func(f *netlink.ConntrackFlow) bool {
 		from, ok := netip.AddrFromSlice(f.Reverse.SrcIP)
 		return ok && from.Unmap() == rec.IP
 	})
 }
 
-func (r *rtnl) forget(filter flowFilter) error {
-	_, err := r.handle.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, filter)
-	if err != nil {
-		return fmt.Errorf("forget tracked connections: %w", err)
+// forget ends the flows that any of the filters matches. The walk takes milliseconds even if there are none.
+func (r *rtnl) forget(filters []flowFilter) []error {
+	wanted := func(flow *netlink.ConntrackFlow) bool {
+		return slices.ContainsFunc(filters, func(f flowFilter) bool { return f(flow) })
 	}
-	return nil
+	_, err := r.handle.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, flowFilter(wanted))
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		err = fmt.Errorf("forget tracked connections: %w", err)
+	}
+	return all(len(filters), err)
 }

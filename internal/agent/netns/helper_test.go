@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -123,7 +124,7 @@ func newManager(t testing.TB, name string, edit ...func(*Config)) *Manager {
 	m, err := New(cfg)
 	must(t, err)
 	t.Cleanup(func() {
-		if err := m.Destroy(ctx); err != nil {
+		if err := m.Destroy(ctx); err != nil && !errors.Is(err, ErrClosed) {
 			t.Error("destroy:", err)
 		}
 	})
@@ -195,14 +196,14 @@ type packetWriter struct {
 func (w packetWriter) Write(p []byte) (int, error) { return w.WriteTo(p, w.to) }
 
 // ask connects from the namespace (empty: the tests' own) and returns who answered, and as whom it saw us.
-func ask(path, protocol, address string) (who, from string, err error) {
+func ask(path, protocol, address string, patience time.Duration) (who, from string, err error) {
 	f := func() error {
-		conn, err := net.DialTimeout(protocol+"4", address, 2*time.Second)
+		conn, err := net.DialTimeout(protocol+"4", address, patience)
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(2 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		var data []byte
 		if protocol == "udp" {
 			if _, err := conn.Write([]byte("?")); err != nil {
@@ -229,13 +230,21 @@ func ask(path, protocol, address string) (who, from string, err error) {
 
 func wantAnswer(t testing.TB, from, protocol, address, who, as string) {
 	t.Helper()
-	gotWho, gotAs, err := ask(from, protocol, address)
+	gotWho, gotAs, err := ask(from, protocol, address, 5*time.Second)
 	if err != nil {
 		t.Errorf("from %q to %s %s: %v", from, protocol, address, err)
 		return
 	}
 	if gotWho != who || as != "" && gotAs != as {
 		t.Errorf("from %q to %s %s: %q answered and saw %q, want %q and %q", from, protocol, address, gotWho, gotAs, who, as)
+	}
+}
+
+// wantSilence fails if anybody answers.
+func wantSilence(t testing.TB, from, protocol, address string) {
+	t.Helper()
+	if who, _, err := ask(from, protocol, address, 200*time.Millisecond); err == nil {
+		t.Errorf("from %q to %s %s: %q answered", from, protocol, address, who)
 	}
 }
 

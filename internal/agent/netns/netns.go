@@ -231,6 +231,9 @@ func (m *Manager) Close(context.Context) error {
 // closed afterwards.
 func (m *Manager) Destroy(ctx context.Context) error {
 	err := m.Sweep(ctx, func(string) bool { return false })
+	if errors.Is(err, ErrClosed) {
+		return err
+	}
 	err = errors.Join(err, m.forward.remove(), m.table.remove(), m.links.deleteLink(m.bridge.name))
 	if err == nil {
 		err = m.store.remove()

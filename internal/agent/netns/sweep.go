@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Sweep removes the networks of containers that live does not know, and whatever else earlier runs left of this manager:
@@ -30,28 +32,39 @@ func (m *Manager) Sweep(ctx context.Context, live func(id string) bool) error {
 	return errors.Join(append(errs, m.sweepVeths())...)
 }
 
-func (m *Manager) sweepIDs(ctx context.Context, ids []string, live func(string) bool) (errs []error) {
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return append(errs, err)
+// sweepers is how many networks are removed at once; what they wait for, they wait for together.
+const sweepers = 64
+
+func (m *Manager) sweepIDs(ctx context.Context, ids []string, live func(string) bool) []error {
+	var group errgroup.Group
+	group.SetLimit(sweepers)
+	errs := make([]error, len(ids)+1)
+	for i, id := range ids {
+		if errs[len(ids)] = ctx.Err(); errs[len(ids)] != nil {
+			break
 		}
 		if live(id) {
 			continue
 		}
-		if !idForm.MatchString(id) {
-			errs = append(errs, os.RemoveAll(filepath.Join(m.store.netnsDir(), id)))
-			continue
-		}
-		if err := m.sweepOne(id); err != nil {
-			errs = append(errs, fmt.Errorf("sweep network of %s: %w", id, err))
-		}
+		group.Go(func() error {
+			errs[i] = m.sweepOne(id)
+			return nil
+		})
 	}
+	_ = group.Wait() // each has its own place in errs
 	return errs
 }
 
+// sweepOne removes what is left of an id; one that is no id can only be a stray file.
 func (m *Manager) sweepOne(id string) error {
+	if !idForm.MatchString(id) {
+		return os.RemoveAll(filepath.Join(m.store.netnsDir(), id))
+	}
 	defer m.ids.lock(id)()
-	return m.teardown(id)
+	if err := m.teardown(id); err != nil {
+		return fmt.Errorf("sweep network of %s: %w", id, err)
+	}
+	return nil
 }
 
 // sweepVeths removes interfaces of the bridge that belong to no network.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -23,15 +23,12 @@ import (
 //	chain postrouting snat: out of the subnet; back into it (hairpin); from 127.0.0.0/8 to the bridge: masquerade
 //	chain forward     filter: to the bridge only from the bridge, for a published port, or as an answer
 type table struct {
-	bridge bridge
-
-	mu       sync.Mutex // guards what follows, and the order of changes
-	conn     *nftables.Conn
+	bridge   bridge
 	table    *nftables.Table
 	ports    *nftables.Set
 	metadata *nftables.Chain
-	waiting  []*change
-	busy     bool
+	conn     *nftables.Conn // used by changes alone
+	changes  batcher[change]
 }
 
 // element is one published port.
@@ -55,11 +52,8 @@ func (e element) set() nftables.SetElement {
 	return nftables.SetElement{Key: key, Val: val}
 }
 
-// change is ports to add or delete, and where to say how it went.
-type change struct {
-	add, del []element
-	done     chan error
-}
+// change is ports to add and delete.
+type change struct{ add, del []element }
 
 // openTable puts the table in force with the elements. One that was there is replaced in the same transaction, so that no
 // packet meets a moment without it.
@@ -69,6 +63,7 @@ func openTable(name string, b bridge, elements []element) (*table, error) {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
 	t := &table{bridge: b, conn: conn, table: &nftables.Table{Name: "roadstead_" + name, Family: nftables.TableFamilyIPv4}}
+	t.changes.run = t.commit
 	conn.AddTable(t.table) // so that there is one to delete
 	conn.DelTable(t.table)
 	conn.AddTable(t.table)
@@ -81,13 +76,8 @@ func openTable(name string, b bridge, elements []element) (*table, error) {
 		return nil, errors.Join(fmt.Errorf("nftables: %w", err), conn.CloseLasting())
 	}
 	t.addChains()
-	// One message holds at most 64 KiB.
-	for len(elements) > 0 {
-		n := min(len(elements), 500)
-		if err := conn.SetAddElements(t.ports, sets(elements[:n])); err != nil {
-			return nil, errors.Join(fmt.Errorf("nftables: %w", err), conn.CloseLasting())
-		}
-		elements = elements[n:]
+	if err := inChunks(elements, t.ports, conn.SetAddElements); err != nil {
+		return nil, errors.Join(err, conn.CloseLasting())
 	}
 	if err := conn.Flush(); err != nil {
 		return nil, errors.Join(fmt.Errorf("nftables table %s: %w", t.table.Name, err), conn.CloseLasting())
@@ -95,69 +85,53 @@ func openTable(name string, b bridge, elements []element) (*table, error) {
 	return t, nil
 }
 
-func sets(elements []element) []nftables.SetElement {
-	out := make([]nftables.SetElement, 0, len(elements))
-	for _, e := range elements {
-		out = append(out, e.set())
-	}
-	return out
-}
-
-// apply deletes and adds ports. Callers that come while a transaction is on its way share the next one.
+// apply deletes and adds ports.
 func (t *table) apply(add, del []element) error {
 	if len(add)+len(del) == 0 {
 		return nil
 	}
-	c := &change{add: add, del: del, done: make(chan error, 1)}
-	t.mu.Lock()
-	t.waiting = append(t.waiting, c)
-	if t.busy {
-		t.mu.Unlock()
-		return <-c.done
-	}
-	t.busy = true
-	for len(t.waiting) > 0 {
-		batch := t.waiting
-		t.waiting = nil
-		t.mu.Unlock()
-		t.commit(batch)
-		t.mu.Lock()
-	}
-	t.busy = false
-	t.mu.Unlock()
-	return <-c.done
+	return t.changes.do(change{add: add, del: del})
 }
 
-// commit puts a batch in force. If the kernel refuses it, each change is tried alone, so that one caller's error is not
-// another's. Only the caller that set busy runs it.
-func (t *table) commit(batch []*change) {
-	err := t.flush(batch)
-	for _, c := range batch {
-		if err != nil && len(batch) > 1 {
-			c.done <- t.flush([]*change{c})
-			continue
+// commit puts changes in force in one transaction. If the kernel refuses it, each change is tried alone, so that one
+// caller's error is not another's.
+func (t *table) commit(changes []change) []error {
+	err := t.flush(changes)
+	if err == nil || len(changes) == 1 {
+		return all(len(changes), err)
+	}
+	errs := make([]error, len(changes))
+	for i := range changes {
+		errs[i] = t.flush(changes[i : i+1])
+	}
+	return errs
+}
+
+func (t *table) flush(changes []change) error {
+	for _, c := range changes {
+		if err := inChunks(c.del, t.ports, t.conn.SetDeleteElements); err != nil {
+			return err
 		}
-		c.done <- err
-	}
-}
-
-func (t *table) flush(batch []*change) error {
-	for _, c := range batch {
-		for _, op := range []struct {
-			elements []element
-			do       func(*nftables.Set, []nftables.SetElement) error
-		}{{c.del, t.conn.SetDeleteElements}, {c.add, t.conn.SetAddElements}} {
-			for rest := op.elements; len(rest) > 0; {
-				n := min(len(rest), 500)
-				if err := op.do(t.ports, sets(rest[:n])); err != nil {
-					return fmt.Errorf("nftables: %w", err)
-				}
-				rest = rest[n:]
-			}
+		if err := inChunks(c.add, t.ports, t.conn.SetAddElements); err != nil {
+			return err
 		}
 	}
 	if err := t.conn.Flush(); err != nil {
 		return fmt.Errorf("nftables: change ports: %w", err)
+	}
+	return nil
+}
+
+// inChunks queues a change of elements, in several messages if there are many: one holds at most 64 KiB.
+func inChunks(elements []element, set *nftables.Set, queue func(*nftables.Set, []nftables.SetElement) error) error {
+	for chunk := range slices.Chunk(elements, 500) {
+		values := make([]nftables.SetElement, 0, len(chunk))
+		for _, e := range chunk {
+			values = append(values, e.set())
+		}
+		if err := queue(set, values); err != nil {
+			return fmt.Errorf("nftables: %w", err)
+		}
 	}
 	return nil
 }
