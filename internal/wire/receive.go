@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"roadstead.dev/roadstead/internal/fault"
@@ -34,6 +35,11 @@ func (x *exchange) receive() ([]byte, error) {
 		x.route.status = http.StatusNotFound
 		return nil, x.drained(fault.New(kindUnknownOp, "There is nothing at this path."))
 	}
+	if errors.Is(cerr, sigv4.ErrMissing) && x.s.takesUnsigned() {
+		if body, ok, err := x.unsigned(); ok || err != nil {
+			return body, err
+		}
+	}
 	check, err := x.s.checkClaim(x.r, claim, cerr, x.route.signingName())
 	if err != nil {
 		return nil, x.drained(err)
@@ -50,6 +56,42 @@ func (x *exchange) receive() ([]byte, error) {
 		return nil, err
 	}
 	return body, x.finishRoute(body)
+}
+
+// maxUnsigned bounds the body of a request that nobody has signed, in bytes.
+const maxUnsigned = 128 << 10
+
+// takesUnsigned tells whether any operation here can be called unsigned.
+func (s *Server) takesUnsigned() bool {
+	for _, svc := range s.cfg.Services {
+		if len(svc.cfg.Unsigned) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// unsigned reads a request that carries no signature and tells whether it calls an operation that needs none.
+func (x *exchange) unsigned() ([]byte, bool, error) {
+	if x.r.Header.Get("X-Amz-Target") != "" || !isForm(x.r) || x.r.ContentLength > maxUnsigned {
+		return nil, false, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(x.r.Body, maxUnsigned))
+	x.bytesIn += int64(len(body))
+	if err != nil {
+		return nil, false, fault.Wrap(err, kindSerialization, "The request body ended before it was complete.")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, false, nil //nolint:nilerr // unsigned and unreadable: what it lacks first is the signature
+	}
+	svc := x.s.byAction(form.Get("Version"), form.Get("Action"), nil)
+	if svc == nil || !slices.Contains(svc.cfg.Unsigned, form.Get("Action")) {
+		return nil, false, nil
+	}
+	x.route.service, x.route.config = svc, svc.cfg
+	x.route.op, x.route.form = form.Get("Action"), form
+	return body, true, nil
 }
 
 // signingName is what a signature's scope must name; empty when no service is known.

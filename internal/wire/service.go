@@ -47,8 +47,9 @@ type ServiceConfig struct {
 	Status map[fault.Kind]int
 	// Unions are those that this package doesn't know of itself.
 	Unions []Union
-	// Names are the EC2 protocol's names.
-	Names NameTable
+	// Unsigned are a Query service's operations that AWS takes without a signature, their caller being proved by a token in
+	// the request (AssumeRoleWithWebIdentity). The handler's Caller is then the zero Caller.
+	Unsigned []string
 }
 
 // Service is an AWS service with its handlers. Register them all before the Server serves.

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
+	"path"
 	"reflect"
 	"strings"
 	"sync"
@@ -9,6 +11,8 @@ import (
 
 	smithy "github.com/aws/smithy-go"
 	smithydocument "github.com/aws/smithy-go/document"
+
+	"roadstead.dev/roadstead/internal/wire/names"
 )
 
 // kind is what a value is on the wire.
@@ -47,7 +51,7 @@ type field struct {
 	index   int    // the Go field; -1 in a union
 	name    string // on the wire, in answers
 	reqName string // on the wire, in Query requests; the same as name but in EC2's protocol
-	item    string // what a list's elements are called in Query, unless flat
+	item    string // what a list's elements are called in Query's answers and, unless flat, requests
 	flat    bool   // a list that has no element of its own around its items, in requests
 	label   []byte // `"name":`
 	shape   *shape
@@ -66,7 +70,7 @@ var (
 // planner makes shapes for the types of one service. The zero value isn't usable; it is safe for concurrent use.
 type planner struct {
 	protocol  Protocol
-	names     NameTable
+	names     names.Table
 	unions    map[reflect.Type][]reflect.Type
 	documents map[reflect.Type]func(any) smithydocument.Marshaler
 
@@ -75,8 +79,14 @@ type planner struct {
 }
 
 func newPlanner(cfg ServiceConfig) *planner {
-	p := &planner{protocol: cfg.Protocol, names: cfg.Names, unions: knownUnions(), documents: knownDocuments(),
-		done: map[reflect.Type]*shape{}}
+	p := &planner{protocol: cfg.Protocol, unions: knownUnions(), documents: knownDocuments(), done: map[reflect.Type]*shape{}}
+	if !cfg.Protocol.json() {
+		table, err := names.For(path.Base(cfg.Client.Elem().PkgPath()))
+		if err != nil {
+			panic(err) // the table is part of the binary
+		}
+		p.names = table
+	}
 	for _, u := range cfg.Unions {
 		p.unions[u.typ] = u.members
 	}
@@ -145,11 +155,12 @@ func (p *planner) field(owner reflect.Type, sf reflect.StructField, m *smithy.Sc
 	case m != nil:
 		f.name, f.reqName = m.MemberName(), m.MemberName()
 	case p.protocol == EC2Query:
-		f.reqName, f.name = p.names.lookup(owner.Name(), sf.Name)
-		f.flat, f.item = true, "item"
+		f.name, f.reqName, f.item, f.flat = strings.ToLower(sf.Name[:1])+sf.Name[1:], sf.Name, "item", true
 	default:
 		f.name, f.reqName, f.item = sf.Name, sf.Name, "member"
 	}
+	n := p.names[owner.Name()+"."+sf.Name]
+	f.name, f.reqName, f.item = cmp.Or(n.Answer, f.name), cmp.Or(n.Request, f.reqName), cmp.Or(n.Item, f.item)
 	f.label = fmt.Appendf(nil, "%q:", f.name)
 	f.shape = p.shape(sf.Type, m)
 	return f
@@ -226,8 +237,9 @@ func (p *planner) unionShape(t reflect.Type, m *smithy.Schema) *shape {
 		value, _ := mt.FieldByName("Value")
 		f := p.field(mt, value, ms)
 		if ms == nil {
-			f.name, f.reqName = name, name
-			f.label = fmt.Appendf(nil, "%q:", name)
+			n := p.names[t.Name()+"."+name]
+			f.name, f.reqName = cmp.Or(n.Answer, name), cmp.Or(n.Request, name)
+			f.label = fmt.Appendf(nil, "%q:", f.name)
 		}
 		f.index, f.goName, f.member = -1, name, mt
 		s.fields = append(s.fields, f)
