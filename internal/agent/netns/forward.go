@@ -258,7 +258,7 @@ func (g *forwardGuard) close() error {
 // that interface is in use.
 
 func legacyInUse() bool {
-	data, err := os.ReadFile("/proc/net/ip_tables_names")
+	data, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
 	return err == nil && strings.Contains(string(data), "filter")
 }
 

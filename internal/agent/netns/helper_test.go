@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -91,20 +90,17 @@ func configure(name, cidr, gateway string) error {
 
 // inNamespace runs f on a thread in the namespace at path; the thread is ended.
 func inNamespace(path string, f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
+	return onOwnThread(func() error {
 		ns, err := os.Open(path)
-		if err == nil {
-			defer ns.Close()
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			err = f()
+		defer ns.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			return err
 		}
-		result <- err
-	}()
-	return <-result
+		return f()
+	})
 }
 
 func must(t testing.TB, err error) {

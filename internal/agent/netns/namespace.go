@@ -10,12 +10,23 @@ import (
 )
 
 // makeNamespace makes a network namespace, keeps it by a bind mount at path, and runs configure in it on a thread that
-// is in it. The thread is ended afterwards: one that changed its namespace must not run other goroutines.
+// is in it.
 func makeNamespace(path string, configure func(ns *os.File) error) error {
+	return onOwnThread(func() error { return enterNew(path, configure) })
+}
+
+// onOwnThread runs f on a thread that is ended afterwards: one that changed its namespace must not run other goroutines.
+// The process's first thread is never used. It cannot be ended, and what /proc says of the process is what holds for it.
+func onOwnThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		result <- enterNew(path, configure)
+		if unix.Gettid() != unix.Getpid() {
+			result <- f()
+			return
+		}
+		defer runtime.UnlockOSThread()
+		result <- onOwnThread(f) // cannot come here again while this goroutine has the first thread
 	}()
 	return <-result
 }

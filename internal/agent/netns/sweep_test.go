@@ -16,6 +16,7 @@ func TestNothingLeft(t *testing.T) {
 	must(t, setLoopbackUp())
 	m := newManager(t, "left")
 	files := openFiles(t)
+	host := namespaceOf(t, "/proc/self/ns/net")
 	before := kernelState(t)
 	for range 5 {
 		var wg sync.WaitGroup
@@ -31,6 +32,9 @@ func TestNothingLeft(t *testing.T) {
 		must(t, m.Sweep(ctx, func(string) bool { return false }))
 	}
 	checkConsistent(t, m, nil)
+	if now := namespaceOf(t, "/proc/self/ns/net"); now != host {
+		t.Errorf("the process is in %s now, was in %s", now, host)
+	}
 	if diff := cmp.Diff(before, kernelState(t)); diff != "" {
 		t.Error("left behind:", diff)
 	}
@@ -40,6 +44,12 @@ func TestNothingLeft(t *testing.T) {
 	if len(m.ports.taken)+len(m.addrs.used)+len(m.networks)+len(m.ids.held) != 0 {
 		t.Error("the manager remembers networks that are gone")
 	}
+}
+
+func namespaceOf(t *testing.T, path string) string {
+	name, err := os.Readlink(path)
+	must(t, err)
+	return name
 }
 
 func openFiles(t *testing.T) int {
