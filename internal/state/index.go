@@ -39,7 +39,7 @@ type index struct {
 }
 
 func newIndex() index {
-	return index{entries: btree.NewBTreeGOptions(lessEntry, btree.Options{NoLocks: true})}
+	return index{entries: btree.NewBTreeGOptions(lessEntry, btree.Options{NoLocks: true, Degree: treeDegree})}
 }
 
 func (x index) copy() index { return index{entries: x.entries.Copy()} }

@@ -80,7 +80,9 @@ func (t *term) Commit(ctx context.Context, n uint64, ops []state.Op) (int64, err
 		if op.Value == nil {
 			then = append(then, clientv3.OpDelete(t.kv.key(op.Key)))
 		} else {
-			then = append(then, clientv3.OpPut(t.kv.key(op.Key), string(op.Value)))
+			put := clientv3.OpPut(t.kv.key(op.Key), "")
+			put.WithValueBytes(op.Value)
+			then = append(then, put)
 		}
 	}
 	if err := t.kv.writable(size); err != nil {
