@@ -52,6 +52,8 @@ type Config struct {
 	StopTimeout time.Duration
 	FilesWait   time.Duration
 	Log         *slog.Logger
+	// OnConnected, if set, is called each time a session with the server begins. It must not block.
+	OnConnected func()
 }
 
 // Agent is one container instance.
@@ -204,6 +206,9 @@ func (a *Agent) once(ctx context.Context, registered *bool) error {
 		return err
 	}
 	a.cfg.Log.Info("connected", "instance", a.identity.InstanceARN)
+	if a.cfg.OnConnected != nil {
+		a.cfg.OnConnected()
+	}
 	return newSession(a.engine, conn, a.cfg.Log).run(ctx)
 }
 

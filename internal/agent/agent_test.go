@@ -56,7 +56,6 @@ func TestAgentRunsTasks(t *testing.T) {
 		if list, _ := b.runtime.List(context.Background()); len(list) != 0 {
 			t.Errorf("%d containers are left", len(list))
 		}
-		go p.conn.Read(context.Background()) // answers the close
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
@@ -358,8 +357,9 @@ func TestUnknownTasks(t *testing.T) {
 		if list, _ := b.runtime.List(context.Background()); len(list) != 0 {
 			t.Errorf("%d containers run that the server does not know", len(list))
 		}
-		p.send(acs.TypeHeartbeat, acs.Heartbeat{MessageID: "h"})
-		expect[acs.HeartbeatAck](p, acs.TypeHeartbeatAck) // and no States before it
+		if !p.silent(acs.TypeStates) {
+			t.Error("a task that the server does not know is reported")
+		}
 		p.conn.CloseNow()
 		stop()
 	})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -144,13 +143,11 @@ func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn.SetReadLimit(acs.MaxFrame)
-	s.conns <- &peer{t: s.t, conn: conn, query: maps.Collect(func(yield func(string, string) bool) {
-		for k := range r.URL.Query() {
-			if !yield(k, r.URL.Query().Get(k)) {
-				return
-			}
-		}
-	})}
+	query := map[string]string{}
+	for k := range r.URL.Query() {
+		query[k] = r.URL.Query().Get(k)
+	}
+	s.conns <- newPeer(s.t, conn, query)
 }
 
 // checkSignature signs the same request again and compares.
@@ -204,12 +201,45 @@ func (s *server) accept() *peer {
 	}
 }
 
-// peer is the server's end of one websocket.
+// peer is the server's end of one websocket. What it receives is kept by type: acknowledgements and reports come in any order.
 type peer struct {
 	t     testing.TB
 	conn  *websocket.Conn
 	query map[string]string
 	next  int
+
+	mu     sync.Mutex
+	inbox  map[string]chan json.RawMessage
+	broken chan struct{}
+}
+
+func newPeer(t testing.TB, conn *websocket.Conn, query map[string]string) *peer {
+	p := &peer{t: t, conn: conn, query: query, inbox: map[string]chan json.RawMessage{}, broken: make(chan struct{})}
+	go func() {
+		defer close(p.broken)
+		for {
+			_, b, err := conn.Read(context.Background())
+			if err != nil {
+				return
+			}
+			name, body, err := acs.Decode(b)
+			if err != nil {
+				t.Errorf("the agent sends %q: %v", b, err)
+				continue
+			}
+			p.box(name) <- body
+		}
+	}()
+	return p
+}
+
+func (p *peer) box(name string) chan json.RawMessage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.inbox[name] == nil {
+		p.inbox[name] = make(chan json.RawMessage, 100)
+	}
+	return p.inbox[name]
 }
 
 func (p *peer) raw(frame string) {
@@ -228,25 +258,28 @@ func (p *peer) send(name string, message any) {
 	p.raw(string(frame))
 }
 
-// expect reads one frame of a type.
+// expect takes the next message of a type.
 func expect[T any](p *peer, name string) T {
 	p.t.Helper()
 	var v T
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	defer cancel()
-	_, b, err := p.conn.Read(ctx)
-	if err != nil {
-		p.t.Fatalf("read: %v", err)
-	}
-	got, body, err := acs.Decode(b)
-	if err != nil || got != name {
-		p.t.Fatalf("got %s (%v), want %s: %s", got, err, name, b)
-	}
-	if err := json.Unmarshal(body, &v); err != nil {
-		p.t.Fatal(err)
+	select {
+	case body := <-p.box(name):
+		if err := json.Unmarshal(body, &v); err != nil {
+			p.t.Fatal(err)
+		}
+	case <-p.broken:
+		if p.silent(name) {
+			p.t.Fatalf("the connection breaks before a %s", name)
+		}
+		return expect[T](p, name)
+	case <-time.After(time.Hour):
+		p.t.Fatalf("no %s", name)
 	}
 	return v
 }
+
+// silent tells whether nothing of a type has come.
+func (p *peer) silent(name string) bool { return len(p.box(name)) == 0 }
 
 // tasks sends a Tasks or Sync message and reads its acknowledgement.
 func (p *peer) tasks(name string, m *acs.Tasks) {
@@ -287,6 +320,7 @@ type box struct {
 	images  fake.Images
 	dir     string
 	client  *http.Client
+	stops   []func()
 }
 
 func (b *box) config() Config {
@@ -306,15 +340,23 @@ func (b *box) boot(cfg Config) (stop func() error) {
 		b.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	return func() error { cancel(); return <-ended }
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = a.Run(ctx)
+	}()
+	stop = func() error { cancel(); <-done; return err }
+	b.stops = append(b.stops, func() { stop() })
+	return stop
 }
 
 func newBox(t *testing.T, dir string) (b *box, close func()) {
 	s := newServer(t)
 	b = &box{t: t, server: s, dir: dir, client: s.client()}
 	return b, func() {
+		for _, stop := range b.stops {
+			stop()
+		}
 		b.client.CloseIdleConnections()
 		s.close()
 	}

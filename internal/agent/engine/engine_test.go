@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -28,10 +27,19 @@ type machine struct {
 
 func newMachine(t testing.TB) *machine { return &machine{dir: t.TempDir()} }
 
+// tb is what *testing.T and *rapid.T have in common.
+type tb interface {
+	Helper()
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // node is one run of an engine on a machine, with a server that takes every report.
 type node struct {
 	*Engine
-	t    testing.TB
+	t    tb
 	stop func()
 
 	mu     sync.Mutex
@@ -41,7 +49,7 @@ type node struct {
 	changed chan struct{}
 }
 
-func (m *machine) config(t testing.TB) Config {
+func (m *machine) config(t tb) Config {
 	j, err := journal.Open(filepath.Join(m.dir, "tasks"), filepath.Join(m.dir, "aside"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +61,7 @@ func (m *machine) config(t testing.TB) Config {
 }
 
 // boot starts an engine; ack says whether the server acknowledges its reports.
-func (m *machine) boot(t testing.TB, cfg Config, ack bool) *node {
+func (m *machine) boot(t tb, cfg Config, ack bool) *node {
 	n := &node{Engine: New(cfg), t: t, states: map[ecs.TaskID]acs.TaskState{}, history: map[ecs.TaskID][]acs.TaskState{}, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -165,7 +173,7 @@ func (n *node) knows(id ecs.DefinitionID) bool {
 }
 
 // clean checks that nothing of any task is left on the machine.
-func (m *machine) clean(t testing.TB, n *node) {
+func (m *machine) clean(t tb, n *node) {
 	t.Helper()
 	synctest.Wait()
 	if left := n.Tasks(); left != 0 {
@@ -349,5 +357,3 @@ func TestBurst(t *testing.T) {
 		t.Errorf("%d tasks took %v to run", tasks, running)
 	}
 }
-
-var _ = fmt.Sprint

@@ -239,3 +239,11 @@ func (r *Runtime) Lose() {
 		r.end(c, -1, false)
 	}
 }
+
+// Vanish makes every container gone without a trace, as after a machine whose runtime keeps nothing over a restart.
+func (r *Runtime) Vanish() {
+	r.Lose()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.containers)
+}
