@@ -135,6 +135,9 @@ func (f *roomFile) WriteAt(p []byte, off int64) (n int, err error) {
 // room tells whether the disk has n bytes beyond the reserve. Deletions make room, so they may use half of the reserve.
 func (s *Store) room(n int64, deletes bool) error {
 	du, err := s.disk.GetDiskUsage(s.cfg.Dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("logstore: free space of %s: %w", s.cfg.Dir, err)
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	ReserveBytes int64
 	// SweepEvery is how often expired and deleted events are cleared away (1 min).
 	SweepEvery time.Duration
+
+	fs vfs.FS // the tests' own
 }
 
 func (c *Config) fill() error {
@@ -49,6 +51,9 @@ func (c *Config) fill() error {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.fs == nil {
+		c.fs = vfs.Default
 	}
 	if c.SweepEvery == 0 {
 		c.SweepEvery = time.Minute
@@ -92,7 +97,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg:      cfg,
-		disk:     newRoomFS(vfs.Default, cfg.Log),
+		disk:     newRoomFS(cfg.fs, cfg.Log),
 		requests: make(chan *request, 1024),
 		unacked:  make(chan *commit, 64),
 		stopped:  make(chan struct{}),
