@@ -23,6 +23,8 @@ import (
 // testNow is the server's clock in these tests.
 var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+func testClock() time.Time { return testNow }
+
 // endpoint serves ecs.ListClusters and sts.GetCallerIdentity.
 func endpoint(t testing.TB, change func(*Config)) *httptest.Server {
 	t.Helper()
@@ -34,7 +36,7 @@ func endpoint(t testing.TB, change func(*Config)) *httptest.Server {
 		return &sts.GetCallerIdentityOutput{Arn: aws.String(CallerFrom(ctx).ARN)}, nil
 	})
 	return serve(t, func(c *Config) {
-		c.Now = func() time.Time { return testNow }
+		c.Now = testClock
 		if change != nil {
 			change(c)
 		}
