@@ -1,0 +1,253 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+
+	"net/url"
+
+	"roadstead.dev/roadstead/internal/agent/runtime"
+)
+
+// holds are who uses which image. They are kept on disk too, as symbolic links from the holder's name to the image's
+// digest, because containers outlive the agent, and a command that removes an image may run while no agent does.
+type holds struct {
+	mu  sync.Mutex
+	dir string
+	// by is the image's digest, by holder. mine are those made in this process.
+	by   map[string]string
+	mine map[string]bool
+}
+
+func (h *holds) open(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	h.dir, h.by, h.mine = dir, map[string]string{}, map[string]bool{}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		holder, err := url.PathUnescape(f.Name())
+		if err != nil {
+			continue
+		}
+		if key, err := os.Readlink(filepath.Join(dir, f.Name())); err == nil {
+			h.by[holder] = key
+		}
+	}
+	return nil
+}
+
+func (h *holds) path(holder string) string { return filepath.Join(h.dir, url.PathEscape(holder)) }
+
+// add gives an error if the hold could not be stored; it holds in this process all the same.
+func (h *holds) add(holder, key string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mine[holder] = true
+	if h.by[holder] == key {
+		return nil
+	}
+	_, had := h.by[holder]
+	h.by[holder] = key
+	if had {
+		if err := os.Remove(h.path(holder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Symlink(key, h.path(holder))
+}
+
+// drop tells whether the holder held something.
+func (h *holds) drop(holder string) (key string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key, ok := h.by[holder]
+	if !ok {
+		return "", nil
+	}
+	delete(h.by, holder)
+	delete(h.mine, holder)
+	if err := os.Remove(h.path(holder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	return key, nil
+}
+
+// of gives those who hold an image, in order.
+func (h *holds) of(key string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []string
+	for holder, k := range h.by {
+		if k == key {
+			list = append(list, holder)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// stale gives the holders of an earlier process.
+func (h *holds) stale() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []string
+	for holder := range h.by {
+		if !h.mine[holder] {
+			list = append(list, holder)
+		}
+	}
+	return list
+}
+
+// keyOf gives the digest by which an image is held: the manifest's, whatever it was asked for by.
+func (s *Store) keyOf(image *runtime.Image) string {
+	if name, err := Normalize(image.Name); err == nil {
+		if e := s.cached(name); e != nil && e.image.Digest == image.Digest {
+			return e.key
+		}
+	}
+	return image.Digest
+}
+
+// Hold keeps an image from being removed, also by later processes, until Release or Settle.
+func (s *Store) Hold(image *runtime.Image, holder string) {
+	if err := s.holds.add(holder, s.keyOf(image)); err != nil {
+		s.log.Warn("image is held in this process only", "image", image.Name, "holder", holder, "err", err)
+	}
+}
+
+// Release ends a Hold. It is no error if there is none.
+func (s *Store) Release(holder string) {
+	key, err := s.holds.drop(holder)
+	if err != nil {
+		s.log.Warn("an image's hold is still on disk", "holder", holder, "err", err)
+	}
+	if key == "" {
+		return
+	}
+	for _, e := range s.entries() {
+		if e.key == key && e.record.Labels[labelReplaced] != "" {
+			s.busy.begin()
+			s.busy.end(true, s.collect)
+			return
+		}
+	}
+}
+
+// Settle ends the holds of an earlier process that were not made again in this one. An agent calls it when it has found its
+// containers again and held their images.
+func (s *Store) Settle() {
+	for _, holder := range s.holds.stale() {
+		s.Release(holder)
+	}
+}
+
+// Remove deletes an image by its name, and what only it needs. It fails with ErrInUse while anybody holds the image.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	full := name
+	if !strings.HasPrefix(name, dangling+"@") {
+		var err error
+		if full, err = Normalize(name); err != nil {
+			return fmt.Errorf("remove image: %w", err)
+		}
+	}
+	ctx, cancel := s.context(ctx)
+	defer cancel()
+	if err := s.locks.Lock(ctx, "image:"+full); err != nil {
+		return err
+	}
+	defer s.locks.Unlock("image:" + full)
+	e := s.cached(full)
+	if e == nil {
+		return fmt.Errorf("remove image %s: %w", name, runtime.ErrNotFound)
+	}
+	if held := s.holds.of(e.key); len(held) > 0 {
+		more := ""
+		if len(held) > 3 {
+			held, more = held[:3], fmt.Sprintf(" and %d more", len(held)-3)
+		}
+		return fmt.Errorf("remove image %s: %w by %s%s", name, ErrInUse, strings.Join(held, ", "), more)
+	}
+	if err := s.drop(ctx, e); err != nil {
+		return fmt.Errorf("remove image %s: %w", name, err)
+	}
+	s.busy.begin()
+	s.busy.end(true, s.collect)
+	s.busy.settle()
+	return nil
+}
+
+// drop deletes an image's record; what it kept is collected later.
+func (s *Store) drop(ctx context.Context, e *entry) error {
+	err := s.back.images.Delete(ctx, e.record.Name, images.SynchronousDelete())
+	if err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ready[e.record.Name] == e {
+		delete(s.ready, e.record.Name)
+	}
+	return nil
+}
+
+// keepReplaced records an image once more, under a name of its digest, because its name goes to another.
+func (s *Store) keepReplaced(ctx context.Context, old *entry) error {
+	r := images.Image{Name: dangling + "@" + old.key, Target: old.record.Target, Labels: map[string]string{labelReplaced: old.record.Name}}
+	for _, k := range []string{labelView, labelManifest, labelKeep + s.back.snapshotter} {
+		r.Labels[k] = old.record.Labels[k]
+	}
+	_, err := s.put(ctx, r)
+	return err
+}
+
+// dropReplaced deletes the replaced images that nobody holds.
+func (s *Store) dropReplaced(ctx context.Context) error {
+	var errs []error
+	for _, e := range s.entries() {
+		if e.record.Labels[labelReplaced] == "" || time.Since(e.record.UpdatedAt) < s.cfg.Grace || len(s.holds.of(e.key)) > 0 {
+			continue
+		}
+		s.log.Debug("dropping a replaced image", slog.String("name", e.record.Labels[labelReplaced]), slog.String("digest", e.key))
+		errs = append(errs, s.drop(ctx, e))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) entries() []*entry {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]*entry, 0, len(s.ready))
+	for _, e := range s.ready {
+		list = append(list, e)
+	}
+	return list
+}
+
+// List gives the images that are ready, by name.
+func (s *Store) List(context.Context) ([]*runtime.Image, error) {
+	entries := s.entries()
+	slices.SortFunc(entries, func(a, b *entry) int { return strings.Compare(a.record.Name, b.record.Name) })
+	list := make([]*runtime.Image, len(entries))
+	for i, e := range entries {
+		image := e.image
+		list[i] = &image
+	}
+	return list, nil
+}
