@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 
 	"roadstead.dev/roadstead/internal/ecs"
-	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -49,7 +48,7 @@ func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
 		EnableExecuteCommand: s.EnableExecuteCommand,
 		ReferenceID:          s.ReferenceID,
 		CapacityProvider:     s.CapacityProvider,
-		Reserved:             placement.Needs(s.Definition, s.Overrides),
+		Reserved:             s.Definition.Needs(s.Overrides),
 	}
 	for i := range s.Definition.ContainerDefinitions {
 		task.Containers[i] = ecs.Container{

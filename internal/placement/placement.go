@@ -4,10 +4,16 @@
 // Tasks of one request are placed together: each instance of the cluster is looked at once, those that fit go into a heap
 // by how full the task would make them, and each task takes the top, so that the cost is near nodes + tasks * log(nodes).
 // Constraints and strategies have their place in Request and in candidate.less.
+//
+// For few tasks in a large cluster only as many instances are looked at as make a good choice (see window).
 package placement
 
 import (
+	"bytes"
 	"container/heap"
+	"encoding/binary"
+	"hash/fnv"
+	"iter"
 	"slices"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -57,16 +63,28 @@ func Place(t *state.Tables, r Request) ([]ecs.InstanceID, []Failure) {
 		return nil, nil
 	}
 	c := newCheck(r)
+	enough := c.window(t)
 	if r.Count == 1 {
-		if best := c.least(t); best != nil {
+		if best := c.least(t, enough); best != nil {
 			return []ecs.InstanceID{best.instance.ID}, nil
 		}
 		return nil, c.failures(t, nil)
 	}
-	candidates := c.candidates(t)
+	placed := c.fill(c.candidates(t, enough))
+	if len(placed) < r.Count && enough != all {
+		placed = c.fill(c.candidates(t, all))
+	}
+	if len(placed) < r.Count {
+		return placed, c.failures(t, placed)
+	}
+	return placed, nil
+}
+
+// fill places up to Count tasks on the candidates, the least loaded first.
+func (c *check) fill(candidates candidates) []ecs.InstanceID {
 	heap.Init(&candidates)
-	placed := make([]ecs.InstanceID, 0, min(r.Count, 1024))
-	for len(placed) < r.Count && len(candidates) > 0 {
+	placed := make([]ecs.InstanceID, 0, min(c.Count, 1024))
+	for len(placed) < c.Count && len(candidates) > 0 {
 		top := candidates[0]
 		placed = append(placed, top.instance.ID)
 		top.take(c.needs)
@@ -77,10 +95,7 @@ func Place(t *state.Tables, r Request) ([]ecs.InstanceID, []Failure) {
 		top.load = top.loadWith(c.needs)
 		heap.Fix(&candidates, 0)
 	}
-	if len(placed) < r.Count {
-		return placed, c.failures(t, placed)
-	}
-	return placed, nil
+	return placed
 }
 
 // Check says why one instance cannot take one task of the request, or "" if it can. StartTask names its instances.
@@ -105,7 +120,7 @@ type check struct {
 }
 
 func newCheck(r Request) *check {
-	c := &check{Request: r, needs: Needs(r.Definition, r.Overrides), required: r.Definition.RequiresAttributes}
+	c := &check{Request: r, needs: r.Definition.Needs(r.Overrides), required: r.Definition.RequiresAttributes}
 	for i := range r.Definition.ContainerDefinitions {
 		for _, q := range r.Definition.ContainerDefinitions[i].ResourceRequirements {
 			c.gpu = c.gpu || q.Type == "GPU"
@@ -152,34 +167,102 @@ func hasAttributes(i *ecs.Instance, required []ecs.Attribute) bool {
 	return true
 }
 
-func (c *check) candidates(t *state.Tables) candidates {
+// all is the window of everything.
+const all = 0
+
+// How many instances with room are enough to choose from, and how many for each task of several.
+const (
+	enoughToChoose  = 64
+	enoughPerTask   = 4
+	smallestToShare = 2 * enoughToChoose
+)
+
+// window is how many candidates are enough. The least loaded of some tens is nearly as good a choice as the least loaded
+// of thousands, and looking at all of those for each single task would make many calls cost their product.
+// M. Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001.
+func (c *check) window(t *state.Tables) int {
+	n := int(t.ClusterCounts(c.Cluster).Instances)
+	enough := max(enoughToChoose, c.Count*enoughPerTask)
+	if n < smallestToShare || c.Count > n/enoughPerTask || enough >= n {
+		return all
+	}
+	return enough
+}
+
+// start is where a window begins. It follows from the tables, so that the same question has the same answer, and each task
+// placed moves it.
+func (c *check) start(t *state.Tables) (id ecs.InstanceID) {
+	n := t.ClusterCounts(c.Cluster)
+	h := fnv.New128a()
+	h.Write([]byte(c.Definition.Family))
+	var numbers [16]byte
+	binary.BigEndian.PutUint32(numbers[0:], uint32(c.Definition.Revision))
+	binary.BigEndian.PutUint32(numbers[4:], uint32(n.Pending))
+	binary.BigEndian.PutUint32(numbers[8:], uint32(n.Running))
+	binary.BigEndian.PutUint32(numbers[12:], uint32(t.Tasks.Len()))
+	h.Write(numbers[:])
+	h.Sum(id[:0])
+	return id
+}
+
+// active iterates over the cluster's ACTIVE instances, by id; for a window from its start on and around.
+func (c *check) active(t *state.Tables, enough int) iter.Seq[*ecs.Instance] {
+	var start ecs.InstanceID
+	if enough != all {
+		start = c.start(t)
+	}
+	return func(yield func(*ecs.Instance) bool) {
+		for i := range t.Instances.InClusterFrom(c.Cluster, start) {
+			if i.Status == ecs.InstanceActive && !yield(i) {
+				return
+			}
+		}
+		if start.IsZero() {
+			return
+		}
+		for i := range t.Instances.InCluster(c.Cluster) {
+			if bytes.Compare(i.ID[:], start[:]) >= 0 {
+				return
+			}
+			if i.Status == ecs.InstanceActive && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// candidates are the instances that can take one task, or enough of them.
+func (c *check) candidates(t *state.Tables, enough int) candidates {
 	var out candidates
-	for i := range t.Instances.InCluster(c.Cluster) {
-		if i.Status != ecs.InstanceActive {
+	for i := range c.active(t, enough) {
+		n := newCandidate(i, t.InUse(i.ID), c.needs)
+		if c.reason(n) != "" {
 			continue
 		}
-		n := newCandidate(i, t.InUse(i.ID), c.needs)
-		if c.reason(n) == "" {
-			out = append(out, n)
+		if out = append(out, n); len(out) == enough {
+			break
 		}
 	}
 	return out
 }
 
 // least is the first candidate in order, found without making a heap; nil if there is none.
-func (c *check) least(t *state.Tables) *candidate {
+func (c *check) least(t *state.Tables, enough int) *candidate {
 	var best *candidate
 	var spare candidate
-	for i := range t.Instances.InCluster(c.Cluster) {
-		if i.Status != ecs.InstanceActive {
-			continue
-		}
+	seen := 0
+	for i := range c.active(t, enough) {
 		spare = makeCandidate(i, t.InUse(i.ID), c.needs)
-		if (best != nil && !spare.less(best)) || c.reason(&spare) != "" {
+		if c.reason(&spare) != "" {
 			continue
 		}
-		keep := spare
-		best = &keep
+		if best == nil || spare.less(best) {
+			keep := spare
+			best = &keep
+		}
+		if seen++; seen == enough {
+			break
+		}
 	}
 	return best
 }
@@ -191,10 +274,7 @@ func (c *check) failures(t *state.Tables, placed []ecs.InstanceID) []Failure {
 		count[id]++
 	}
 	var out []Failure
-	for i := range t.Instances.InCluster(c.Cluster) {
-		if i.Status != ecs.InstanceActive {
-			continue
-		}
+	for i := range c.active(t, all) {
 		n := newCandidate(i, t.InUse(i.ID), c.needs)
 		for range count[i.ID] {
 			n.take(c.needs)

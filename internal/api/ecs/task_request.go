@@ -13,7 +13,6 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/lifecycle"
-	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -98,10 +97,10 @@ func (r *taskRequest) readOverrides() error {
 	case len(o.InferenceAcceleratorOverrides) > 0:
 		return fault.New(fault.Unsupported, notYet, "overrides.inferenceAcceleratorOverrides")
 	}
-	if _, ok := placement.CPUUnits(o.Cpu); o.Cpu != "" && !ok {
+	if _, ok := ecs.CPUUnits(o.Cpu); o.Cpu != "" && !ok {
 		return fault.New(fault.InvalidParameter, "Invalid 'cpu' setting for task override: %s.", o.Cpu)
 	}
-	if _, ok := placement.MemoryMiB(o.Memory); o.Memory != "" && !ok {
+	if _, ok := ecs.MemoryMiB(o.Memory); o.Memory != "" && !ok {
 		return fault.New(fault.InvalidParameter, "Invalid 'memory' setting for task override: %s.", o.Memory)
 	}
 	for i := range o.ContainerOverrides {

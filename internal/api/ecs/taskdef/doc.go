@@ -14,7 +14,6 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
-	"roadstead.dev/roadstead/internal/placement"
 )
 
 // Limits of a definition.
@@ -96,10 +95,10 @@ func dropEmpty(v reflect.Value) {
 // complete fills in ECS's defaults. Clients that compare what they sent with what they get, such as Terraform, know these
 // and no others.
 func complete(d *ecs.TaskDefinition) {
-	if n, ok := placement.CPUUnits(d.Cpu); ok {
+	if n, ok := ecs.CPUUnits(d.Cpu); ok {
 		d.Cpu = strconv.Itoa(int(n))
 	}
-	if n, ok := placement.MemoryMiB(d.Memory); ok {
+	if n, ok := ecs.MemoryMiB(d.Memory); ok {
 		d.Memory = strconv.Itoa(int(n))
 	}
 	for i := range d.ContainerDefinitions {

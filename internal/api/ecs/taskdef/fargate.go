@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"roadstead.dev/roadstead/internal/ecs"
-	"roadstead.dev/roadstead/internal/placement"
 )
 
 // fargateMemory gives, for each cpu size in units, the least and the largest memory and the step, in MiB.
@@ -38,8 +37,8 @@ func validateFargate(d *ecs.TaskDefinition) error {
 // fargateReason says why a definition cannot run on Fargate; "" if it can.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
 func fargateReason(d *ecs.TaskDefinition) string {
-	cpu, hasCPU := placement.CPUUnits(d.Cpu)
-	memory, hasMemory := placement.MemoryMiB(d.Memory)
+	cpu, hasCPU := ecs.CPUUnits(d.Cpu)
+	memory, hasMemory := ecs.MemoryMiB(d.Memory)
 	switch {
 	case d.NetworkMode != ecs.NetworkAwsvpc:
 		return "Fargate only supports network mode ‘awsvpc’."

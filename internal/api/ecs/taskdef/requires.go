@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"roadstead.dev/roadstead/internal/ecs"
-	"roadstead.dev/roadstead/internal/placement"
 )
 
 // The two families of attribute names that agents advertise.
@@ -69,7 +68,7 @@ func taskAttributes(d *ecs.TaskDefinition, a attributes) {
 	if d.Cpu != "" || d.Memory != "" {
 		a.add(capability + "task-cpu-mem-limit")
 	}
-	if n, ok := placement.CPUUnits(d.Cpu); ok && n > maxPlainCPU {
+	if n, ok := ecs.CPUUnits(d.Cpu); ok && n > maxPlainCPU {
 		a.add(capability + "increased-task-cpu-limit")
 	}
 	if d.NetworkMode == ecs.NetworkAwsvpc {
@@ -146,7 +145,7 @@ func containerAttributes(c *ecs.ContainerDefinition, a attributes) {
 	if c.MemoryReservation != nil {
 		a.api("1.21")
 	}
-	if c.HealthCheck != nil {
+	if c.HealthCheck != nil && !slices.Equal(c.HealthCheck.Command, []string{"NONE"}) {
 		a.add(capability + "container-health-check")
 		a.api("1.24")
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"roadstead.dev/roadstead/internal/ecs"
-	"roadstead.dev/roadstead/internal/placement"
 )
 
 // Bounds of a task's size on instances.
@@ -118,11 +117,11 @@ func containerNamed(d *ecs.TaskDefinition, name string) *ecs.ContainerDefinition
 // validateSizes holds the containers' cpu and memory against each other and the task's.
 func validateSizes(d *ecs.TaskDefinition) error {
 	const trouble = " For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
-	taskCPU, ok := placement.CPUUnits(d.Cpu)
+	taskCPU, ok := ecs.CPUUnits(d.Cpu)
 	if d.Cpu != "" && (!ok || taskCPU < minTaskCPU || taskCPU > maxTaskCPU) {
 		return refuse("Invalid 'cpu' setting for task." + trouble)
 	}
-	taskMemory, ok := placement.MemoryMiB(d.Memory)
+	taskMemory, ok := ecs.MemoryMiB(d.Memory)
 	if d.Memory != "" && (!ok || taskMemory < minMemory) {
 		return refuse("Invalid 'memory' setting for task." + trouble)
 	}

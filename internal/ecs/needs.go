@@ -1,21 +1,19 @@
-package placement
+package ecs
 
 import (
 	"strconv"
 	"strings"
-
-	"roadstead.dev/roadstead/internal/ecs"
 )
 
 // Needs is what a task of the definition takes of its instance: cpu and memory of the task if it says them, else the sum
 // over its containers, where memoryReservation counts before memory. Host ports are those known beforehand; dynamic ones are
 // the agent's to choose.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_memory
-func Needs(d *ecs.TaskDefinition, o *ecs.TaskOverride) ecs.Resources {
+func (d *TaskDefinition) Needs(o *TaskOverride) Resources {
 	if o == nil {
 		o = &noOverride
 	}
-	var n ecs.Resources
+	var n Resources
 	var cpu, memory int64
 	for i := range d.ContainerDefinitions {
 		c := &d.ContainerDefinitions[i]
@@ -25,10 +23,10 @@ func Needs(d *ecs.TaskDefinition, o *ecs.TaskOverride) ecs.Resources {
 		n.Ports = appendPorts(n.Ports, d.NetworkMode, c)
 	}
 	n.CPU, n.MemoryMiB = clamp(cpu), clamp(memory)
-	if v, ok := CPUUnits(first(o.Cpu, d.Cpu)); ok {
+	if v, ok := CPUUnits(firstSet(o.Cpu, d.Cpu)); ok {
 		n.CPU = v
 	}
-	if v, ok := MemoryMiB(first(o.Memory, d.Memory)); ok {
+	if v, ok := MemoryMiB(firstSet(o.Memory, d.Memory)); ok {
 		n.MemoryMiB = v
 	}
 	return n
@@ -37,16 +35,16 @@ func Needs(d *ecs.TaskDefinition, o *ecs.TaskOverride) ecs.Resources {
 // clamp keeps a sum of many large amounts from becoming a small one.
 func clamp(n int64) int32 { return int32(max(0, min(n, 1<<31-1))) }
 
-var noOverride ecs.TaskOverride
+var noOverride TaskOverride
 
-func first(a, b string) string {
+func firstSet(a, b string) string {
 	if a != "" {
 		return a
 	}
 	return b
 }
 
-func containerOverride(o *ecs.TaskOverride, name string) *ecs.ContainerOverride {
+func containerOverride(o *TaskOverride, name string) *ContainerOverride {
 	for i := range o.ContainerOverrides {
 		if o.ContainerOverrides[i].Name == name {
 			return &o.ContainerOverrides[i]
@@ -55,14 +53,14 @@ func containerOverride(o *ecs.TaskOverride, name string) *ecs.ContainerOverride 
 	return nil
 }
 
-func containerCPU(c *ecs.ContainerDefinition, o *ecs.ContainerOverride) int32 {
+func containerCPU(c *ContainerDefinition, o *ContainerOverride) int32 {
 	if o != nil && o.Cpu != nil {
 		return *o.Cpu
 	}
 	return c.Cpu
 }
 
-func containerMemory(c *ecs.ContainerDefinition, o *ecs.ContainerOverride) int32 {
+func containerMemory(c *ContainerDefinition, o *ContainerOverride) int32 {
 	memory, reservation := c.Memory, c.MemoryReservation
 	if o != nil && o.Memory != nil {
 		memory = o.Memory
@@ -80,19 +78,19 @@ func containerMemory(c *ecs.ContainerDefinition, o *ecs.ContainerOverride) int32
 }
 
 // appendPorts adds the host ports that a container asks for by number. In the modes awsvpc and none the host's ports are not used.
-func appendPorts(ports []ecs.Port, mode string, c *ecs.ContainerDefinition) []ecs.Port {
-	if mode == ecs.NetworkAwsvpc || mode == ecs.NetworkNone {
+func appendPorts(ports []Port, mode string, c *ContainerDefinition) []Port {
+	if mode == NetworkAwsvpc || mode == NetworkNone {
 		return ports
 	}
 	for _, p := range c.PortMappings {
 		number := p.HostPort
-		if mode == ecs.NetworkHost && (number == nil || *number == 0) {
+		if mode == NetworkHost && (number == nil || *number == 0) {
 			number = p.ContainerPort
 		}
 		if number == nil || *number <= 0 || *number > 65535 {
 			continue
 		}
-		ports = append(ports, ecs.Port{Number: uint16(*number), UDP: p.Protocol == "udp"})
+		ports = append(ports, Port{Number: uint16(*number), UDP: p.Protocol == "udp"})
 	}
 	return ports
 }
