@@ -14,6 +14,8 @@ type candidate struct {
 	used        []ecs.Port
 	// load is how full the instance is with one task more, 1 being full; key of the order.
 	load float64
+	// tie goes before the id where the load is the same.
+	tie uint64
 }
 
 func makeCandidate(i *ecs.Instance, inUse ecs.Resources, needs ecs.Resources) candidate {
@@ -68,6 +70,9 @@ func (n *candidate) portsClash(wanted []ecs.Port) bool {
 func (n *candidate) less(m *candidate) bool {
 	if n.load != m.load {
 		return n.load < m.load
+	}
+	if n.tie != m.tie {
+		return n.tie < m.tie
 	}
 	return bytes.Compare(n.instance.ID[:], m.instance.ID[:]) < 0
 }

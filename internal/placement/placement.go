@@ -193,16 +193,30 @@ func (c *check) window(t *state.Tables) int {
 // placed moves it.
 func (c *check) start(t *state.Tables) (id ecs.InstanceID) {
 	n := t.ClusterCounts(c.Cluster)
-	h := fnv.New128a()
+	h := fnv.New64a()
 	h.Write([]byte(c.Definition.Family))
-	var numbers [16]byte
-	binary.BigEndian.PutUint32(numbers[0:], uint32(c.Definition.Revision))
-	binary.BigEndian.PutUint32(numbers[4:], uint32(n.Pending))
-	binary.BigEndian.PutUint32(numbers[8:], uint32(n.Running))
-	binary.BigEndian.PutUint32(numbers[12:], uint32(t.Tasks.Len()))
-	h.Write(numbers[:])
-	h.Sum(id[:0])
+	at := mix(h.Sum64() ^ uint64(c.Definition.Revision))
+	at = mix(at ^ uint64(n.Pending)<<32 ^ uint64(n.Running))
+	at = mix(at ^ uint64(t.Tasks.Len()))
+	binary.BigEndian.PutUint64(id[:], at)
 	return id
+}
+
+// tie orders equally loaded instances of a window at random, but always the same: by id the first one behind the start
+// would be taken, and runs of loaded instances grow.
+func (c *check) tie(t *state.Tables, n *candidate, enough int) uint64 {
+	if enough == all {
+		return 0
+	}
+	return mix(binary.BigEndian.Uint64(n.instance.ID[:]) ^ uint64(t.Tasks.Len()))
+}
+
+// mix spreads every bit of x over all of the result (the finalizer of SplitMix64).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 // active iterates over the cluster's ACTIVE instances, by id; for a window from its start on and around.
@@ -239,6 +253,7 @@ func (c *check) candidates(t *state.Tables, enough int) candidates {
 		if c.reason(n) != "" {
 			continue
 		}
+		n.tie = c.tie(t, n, enough)
 		if out = append(out, n); len(out) == enough {
 			break
 		}
@@ -256,6 +271,7 @@ func (c *check) least(t *state.Tables, enough int) *candidate {
 		if c.reason(&spare) != "" {
 			continue
 		}
+		spare.tie = c.tie(t, &spare, enough)
 		if best == nil || spare.less(best) {
 			keep := spare
 			best = &keep
