@@ -44,8 +44,8 @@ type backend struct {
 }
 
 func openBackend(ctx context.Context, cfg *Config) (*backend, error) {
-	if cfg.Containerd != "" {
-		return dialContainerd(ctx, cfg.Containerd, cfg.Snapshotter)
+	if cfg.Address != "" {
+		return dialContainerd(ctx, cfg.Address, cfg.Snapshotter)
 	}
 	return openEmbedded(ctx, cfg.Dir)
 }

@@ -30,9 +30,9 @@ var ErrLocked = errors.New("the image store is open in another process")
 type Config struct {
 	// Dir is the store's own directory, made if missing.
 	Dir string
-	// Containerd is the address of a containerd that runs already, a socket's path; empty keeps images in this process.
-	Containerd string
-	// Snapshotter is used with Containerd: "overlayfs" if empty. It must give overlay mounts.
+	// Address is that of a containerd that runs already, a socket's path; empty keeps images in this process.
+	Address string
+	// Snapshotter is used with Address: "overlayfs" if empty. It must give overlay mounts.
 	Snapshotter string
 	// InsecureRegistries are hosts, with their port if it isn't the usual one, that are spoken to without TLS, or with an
 	// "https://" before them, with TLS but whatever their certificate. Registries on loopback need not be named.
