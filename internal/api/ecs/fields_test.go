@@ -1,0 +1,92 @@
+package ecsapi
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
+)
+
+// used are the fields of each input that have an effect. With the table of refusals they are all that AWS has.
+var used = map[reflect.Type]string{
+	reflect.TypeFor[sdk.CreateClusterInput]():                "ClusterName Configuration Settings Tags",
+	reflect.TypeFor[sdk.DescribeClustersInput]():             "Clusters Include",
+	reflect.TypeFor[sdk.ListClustersInput]():                 "MaxResults NextToken",
+	reflect.TypeFor[sdk.DeleteClusterInput]():                "Cluster",
+	reflect.TypeFor[sdk.DescribeTaskDefinitionInput]():       "TaskDefinition Include",
+	reflect.TypeFor[sdk.DeregisterTaskDefinitionInput]():     "TaskDefinition",
+	reflect.TypeFor[sdk.ListTaskDefinitionsInput]():          "FamilyPrefix MaxResults NextToken Sort Status",
+	reflect.TypeFor[sdk.ListTaskDefinitionFamiliesInput]():   "FamilyPrefix MaxResults NextToken Status",
+	reflect.TypeFor[sdk.DescribeContainerInstancesInput]():   "ContainerInstances Cluster Include",
+	reflect.TypeFor[sdk.ListContainerInstancesInput]():       "Cluster MaxResults NextToken Status",
+	reflect.TypeFor[sdk.DeregisterContainerInstanceInput]():  "ContainerInstance Cluster Force",
+	reflect.TypeFor[sdk.StopTaskInput]():                     "Task Cluster Reason",
+	reflect.TypeFor[sdk.DescribeTasksInput]():                "Tasks Cluster Include",
+	reflect.TypeFor[sdk.TagResourceInput]():                  "ResourceArn Tags",
+	reflect.TypeFor[sdk.UntagResourceInput]():                "ResourceArn TagKeys",
+	reflect.TypeFor[sdk.ListTagsForResourceInput]():          "ResourceArn",
+	reflect.TypeFor[sdk.SubmitAttachmentStateChangesInput](): "Cluster",
+	// Fields of definitions are stored, given back and, if an agent cannot do them, refused at placement or by the agent.
+	reflect.TypeFor[sdk.RegisterTaskDefinitionInput](): "ContainerDefinitions Family Cpu EnableFaultInjection EphemeralStorage ExecutionRoleArn " +
+		"InferenceAccelerators IpcMode Memory NetworkMode PidMode PlacementConstraints ProxyConfiguration RequiresCompatibilities RuntimePlatform Tags TaskRoleArn Volumes",
+	// The signature of the document is AWS's and cannot be checked here.
+	reflect.TypeFor[sdk.RegisterContainerInstanceInput](): "Attributes Cluster ContainerInstanceArn InstanceIdentityDocument " +
+		"InstanceIdentityDocumentSignature PlatformDevices Tags TotalResources VersionInfo",
+	// NetworkConfiguration is held against the definition's network mode and refused for awsvpc.
+	reflect.TypeFor[sdk.RunTaskInput](): "TaskDefinition ClientToken Cluster Count EnableECSManagedTags Group LaunchType NetworkConfiguration " +
+		"Overrides PropagateTags ReferenceId StartedBy Tags",
+	reflect.TypeFor[sdk.StartTaskInput](): "ContainerInstances TaskDefinition Cluster EnableECSManagedTags Group NetworkConfiguration " +
+		"Overrides PropagateTags ReferenceId StartedBy Tags",
+	reflect.TypeFor[sdk.ListTasksInput](): "Cluster ContainerInstance DesiredStatus Family LaunchType MaxResults NextToken ServiceName StartedBy",
+	// Which agent asks makes no difference: all have one endpoint.
+	reflect.TypeFor[sdk.DiscoverPollEndpointInput]():       "Cluster ContainerInstance",
+	reflect.TypeFor[sdk.SubmitTaskStateChangeInput]():      "Cluster Containers ExecutionStoppedAt PullStartedAt PullStoppedAt Reason Status Task",
+	reflect.TypeFor[sdk.SubmitContainerStateChangeInput](): "Cluster ContainerName ExitCode NetworkBindings Reason RuntimeId Status Task",
+	reflect.TypeFor[sdk.ListAccountSettingsInput]():        "EffectiveSettings MaxResults Name NextToken Value",
+}
+
+// TestNoFieldIsIgnored holds every field of every operation that is handled against the two lists.
+func TestNoFieldIsIgnored(t *testing.T) {
+	client := reflect.TypeFor[*sdk.Client]()
+	for _, op := range new(API).Service().Handled() {
+		method, ok := client.MethodByName(op)
+		if !ok {
+			t.Fatalf("the SDK has no operation %s", op)
+		}
+		in := method.Type.In(2).Elem()
+		known := map[string]bool{}
+		for _, f := range strings.Fields(used[in]) {
+			known[f] = true
+		}
+		for _, r := range refusals[in] {
+			if known[r.field] {
+				t.Errorf("%s.%s is both used and refused", op, r.field)
+			}
+			known[r.field] = true
+		}
+		for i := range in.NumField() {
+			f := in.Field(i)
+			if f.IsExported() && !known[f.Name] {
+				t.Errorf("%s.%s is neither used nor refused", op, f.Name)
+			}
+			delete(known, f.Name)
+		}
+		for f := range known {
+			t.Errorf("%s has no field %s", op, f)
+		}
+	}
+}
+
+func TestRefuseNamesTheField(t *testing.T) {
+	if err := refuse(&sdk.RunTaskInput{EnableExecuteCommand: true}); err == nil || err.Error() != "UnsupportedFeatureException: enableExecuteCommand is not supported yet." {
+		t.Errorf("got %v", err)
+	}
+	platform := "LATEST"
+	if err := refuse(&sdk.RunTaskInput{PlatformVersion: &platform}); err == nil || err.Error() != "InvalidParameterException: "+onlyOnEC2 {
+		t.Errorf("got %v", err)
+	}
+	if err := refuse(&sdk.RunTaskInput{}); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
