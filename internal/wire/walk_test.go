@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -208,8 +209,18 @@ func sameDocument(a, b any) bool {
 	}
 	ja, erra := a.(smithydocument.Marshaler).MarshalSmithyDocument()
 	jb, errb := b.(smithydocument.Marshaler).MarshalSmithyDocument()
-	var va, vb any
-	return erra == nil && errb == nil && json.Unmarshal(ja, &va) == nil && json.Unmarshal(jb, &vb) == nil && cmp.Equal(va, vb)
+	return erra == nil && errb == nil && cmp.Equal(decodeAny(ja), decodeAny(jb))
+}
+
+// decodeAny reads JSON with its numbers as they are written.
+func decodeAny(b []byte) any {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	return v
 }
 
 // generator fills a struct with values that the wire can carry.
