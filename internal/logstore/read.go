@@ -22,7 +22,7 @@ type Event struct {
 const (
 	MaxPageEvents = 10_000
 	MaxPageBytes  = 1 << 20
-	// A page of Filter ends, full or not, when it has looked at so much.
+	// A page of Filter ends, full or not, when it has looked at so much; bytes count as often as its pattern's cost says.
 	maxScanEvents = 500_000
 	maxScanBytes  = 32 << 20
 )

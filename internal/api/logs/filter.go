@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/logstore"
 	"roadstead.dev/roadstead/internal/logstore/pattern"
 )
@@ -39,7 +40,7 @@ func (s *Service) FilterLogEvents(ctx context.Context, in *cloudwatchlogs.Filter
 	if q.Start > q.End {
 		return nil, badParameter("startTime must be less than or equal to endTime.")
 	}
-	if q.Match, err = matcher(text); err != nil {
+	if q.Match, q.Cost, err = matcher(text); err != nil {
 		return nil, err
 	}
 	q.Backward = in.StartFromHead != nil && !*in.StartFromHead
@@ -84,20 +85,16 @@ func filtered(page logstore.FilterPage, back bool, scope string) *cloudwatchlogs
 	return out
 }
 
-// matcher makes a filter of a pattern, nil for an empty one.
-func matcher(text string) (func([]byte) bool, error) {
+// matcher makes a filter of a pattern, nil for an empty one, and gives its cost.
+func matcher(text string) (match func([]byte) bool, cost int, err error) {
 	if text == "" {
-		return nil, nil
+		return nil, 1, nil
 	}
 	p, err := pattern.Parse(text)
 	if err != nil {
-		return nil, invalidPattern(err)
+		return nil, 0, fault.New(fault.InvalidParameter, "%v", err)
 	}
-	return p.Match, nil
-}
-
-func invalidPattern(err error) error {
-	return badParameter("Invalid filter pattern: %v", err)
+	return p.Match, p.Cost(), nil
 }
 
 // streams checks a list of stream names, if it is there.

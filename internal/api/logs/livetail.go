@@ -83,7 +83,7 @@ func (s *Service) liveTail(in *cloudwatchlogs.StartLiveTailInput) (q logstore.Ta
 		}
 		q.Groups = append(q.Groups, name)
 	}
-	match, err = matcher(text)
+	match, _, err = matcher(text)
 	return q, match, err
 }
 

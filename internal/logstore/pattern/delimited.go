@@ -4,63 +4,71 @@ import (
 	"strings"
 )
 
-// column is one field of a space-delimited pattern: its name and what is asked of it, nil for nothing.
-type column struct {
-	name string
-	test func(field string) bool
-	rest bool // an ellipsis: any number of fields
+// columns is a space-delimited pattern: named fields, perhaps with an ellipsis for any number of them, and conditions.
+type columns struct {
+	names []string
+	rest  int // the ellipsis's place, -1 for none
+	tests []test
 }
 
+// row is a message's fields against a pattern's columns.
+type row struct {
+	cols   *columns
+	fields []string
+}
+
+// at is the field that stands in a column.
+func (r row) at(col int) string {
+	if r.cols.rest >= 0 && col > r.cols.rest {
+		return r.fields[len(r.fields)-len(r.cols.names)+col]
+	}
+	return r.fields[col]
+}
+
+// column finds the field that a condition means: the one that has the name, or else the one in which the condition stands.
+func (c *columns) column(name string, own int) int {
+	for i, n := range c.names {
+		if n == name && i != c.rest {
+			return i
+		}
+	}
+	return own
+}
+
+type test func(r row) bool
+
 // parseDelimited reads [ip, user, ..., status = 4* && status != 404, bytes > 1000].
-func parseDelimited(text string) (func([]byte) bool, error) {
+func (p *Pattern) parseDelimited(text string) error {
 	s := &scanner{text: text, pos: 1}
-	var cols []column
-	rest := -1
+	cols := &columns{rest: -1}
 	for {
-		c, err := s.column()
-		if err != nil {
-			return nil, err
+		if err := s.column(cols); err != nil {
+			return err
 		}
-		if c.rest {
-			if rest >= 0 {
-				return nil, invalid("more than one ellipsis")
-			}
-			rest = len(cols)
-		}
-		cols = append(cols, c)
 		if s.take(",") {
 			continue
 		}
 		if !s.take("]") {
-			return nil, invalid("] is missing at %d", s.pos)
+			return invalid("] is missing at %d", s.pos)
 		}
 		break
 	}
 	if s.space(); !s.end() {
-		return nil, invalid("text after ] at %d", s.pos)
+		return invalid("text after ] at %d", s.pos)
 	}
-	return func(m []byte) bool { return matchColumns(cols, rest, string(m)) }, nil
+	p.cost = 2 + s.cost
+	p.match = func(m []byte) bool { return cols.match(string(m)) }
+	return nil
 }
 
-// matchColumns compares field by field. Without an ellipsis the numbers of fields must agree.
-func matchColumns(cols []column, rest int, message string) bool {
-	fields := split(message)
-	before, after := cols, []column(nil)
-	if rest >= 0 {
-		before, after = cols[:rest], cols[rest+1:]
-		if len(fields) < len(before)+len(after) {
-			return false
-		}
-	} else if len(fields) != len(cols) {
+// match compares field by field. Without an ellipsis the numbers of fields must agree.
+func (c *columns) match(message string) bool {
+	r := row{c, split(message)}
+	if c.rest < 0 && len(r.fields) != len(c.names) || len(r.fields) < len(c.names)-1 {
 		return false
 	}
-	for i, c := range before {
-		if c.test != nil && !c.test(fields[i]) {
-			return false
-		}
-	}
-	for i, c := range after {
-		if c.test != nil && !c.test(fields[len(fields)-len(after)+i]) {
+	for _, t := range c.tests {
+		if !t(r) {
 			return false
 		}
 	}
@@ -102,23 +110,26 @@ func closing(open byte) byte {
 }
 
 // column reads a field's name and conditions; an empty one stands for any field.
-func (s *scanner) column() (column, error) {
+func (s *scanner) column(c *columns) error {
 	if s.take("...") || s.take("…") {
-		return column{rest: true}, nil
+		if c.rest >= 0 {
+			return invalid("more than one ellipsis")
+		}
+		c.rest = len(c.names)
+		c.names = append(c.names, "")
+		return nil
 	}
-	c := column{}
+	c.names = append(c.names, "")
 	s.space()
 	if b := s.peek(); b == ',' || b == ']' {
-		return c, nil
+		return nil
 	}
-	test, err := s.anyOf(&c, 0)
-	c.test = test
-	return c, err
+	t, err := s.anyOf(c, 0)
+	c.tests = append(c.tests, t)
+	return err
 }
 
-type test = func(string) bool
-
-func (s *scanner) anyOf(c *column, depth int) (test, error) {
+func (s *scanner) anyOf(c *columns, depth int) (test, error) {
 	if depth > maxDepth {
 		return nil, invalid("nested deeper than %d", maxDepth)
 	}
@@ -126,34 +137,27 @@ func (s *scanner) anyOf(c *column, depth int) (test, error) {
 	for err == nil && s.take("||") {
 		var right test
 		if right, err = s.allOf(c, depth); err == nil {
-			a, b := always(left), always(right)
-			left = func(f string) bool { return a(f) || b(f) }
+			a, b := left, right
+			left = func(r row) bool { return a(r) || b(r) }
 		}
 	}
 	return left, err
 }
 
-func (s *scanner) allOf(c *column, depth int) (test, error) {
+func (s *scanner) allOf(c *columns, depth int) (test, error) {
 	left, err := s.one(c, depth)
 	for err == nil && s.take("&&") {
 		var right test
 		if right, err = s.one(c, depth); err == nil {
-			a, b := always(left), always(right)
-			left = func(f string) bool { return a(f) && b(f) }
+			a, b := left, right
+			left = func(r row) bool { return a(r) && b(r) }
 		}
 	}
 	return left, err
 }
 
-func always(t test) test {
-	if t == nil {
-		return func(string) bool { return true }
-	}
-	return t
-}
-
-// one reads a parenthesis, or a name with or without a comparison. All names in a column must be the same.
-func (s *scanner) one(c *column, depth int) (test, error) {
+// one reads a parenthesis, or a name with or without a comparison. The first name in a column is the column's.
+func (s *scanner) one(c *columns, depth int) (test, error) {
 	if s.take("(") {
 		t, err := s.anyOf(c, depth+1)
 		if err == nil && !s.take(")") {
@@ -166,20 +170,19 @@ func (s *scanner) one(c *column, depth int) (test, error) {
 	for !s.end() && (isAlnum(s.peek()) || strings.IndexByte("_-.$@:/", s.peek()) >= 0 || s.peek() >= 0x80) {
 		s.pos++
 	}
-	name := s.text[start:s.pos]
+	name, own := s.text[start:s.pos], len(c.names)-1
 	if name == "" {
 		return nil, invalid("a field's name is missing at %d", start)
 	}
-	if c.name != "" && c.name != name {
-		return nil, invalid("the condition on %q stands in the field %q", name, c.name)
+	if c.names[own] == "" {
+		c.names[own] = name
 	}
-	c.name = name
 	if s.space(); strings.IndexByte("=!<>", s.peek()) < 0 || s.end() {
-		return nil, nil
+		return func(row) bool { return true }, nil
 	}
 	v, err := s.comparison(",])")
 	if err != nil {
 		return nil, err
 	}
-	return v.matchText, nil
+	return func(r row) bool { return v.matchText(r.at(c.column(name, own))) }, nil
 }

@@ -13,23 +13,28 @@ type node func(doc any) bool
 // maxDepth bounds the nesting of parentheses in a pattern.
 const maxDepth = 64
 
+// jsonCost is what reading a message as JSON costs.
+const jsonCost = 4
+
 // parseJSON reads { $.a = "x" && ($.n > 3 || $.b NOT EXISTS) }.
-func parseJSON(text string) (func([]byte) bool, error) {
-	p := &jsonParser{scanner: scanner{text: text, pos: 1}}
-	expr, err := p.or(0)
+func (p *Pattern) parseJSON(text string) error {
+	s := &jsonParser{scanner: scanner{text: text, pos: 1}}
+	expr, err := s.or(0)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !p.take("}") {
-		return nil, invalid("} is missing at %d", p.pos)
+	if !s.take("}") {
+		return invalid("} is missing at %d", s.pos)
 	}
-	if p.space(); !p.end() {
-		return nil, invalid("text after } at %d", p.pos)
+	if s.space(); !s.end() {
+		return invalid("text after } at %d", s.pos)
 	}
-	return func(m []byte) bool {
+	p.cost = jsonCost + s.cost
+	p.match = func(m []byte) bool {
 		doc, ok := decode(m)
 		return ok && expr(doc)
-	}, nil
+	}
+	return nil
 }
 
 // decode reads a message that is one JSON object or array; numbers stay as they are written.
@@ -173,7 +178,9 @@ func (p *jsonParser) selector() (selector, error) {
 	for {
 		switch p.peek() {
 		case '.':
-			p.pos++
+			if p.pos++; p.peek() == '[' {
+				continue // $.['a b'] is said as well as $['a b']
+			}
 			st, err := p.property()
 			if err != nil {
 				return nil, err

@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrInvalid is wrapped by all errors of Parse.
+// ErrInvalid is wrapped by all errors of Parse, whose text is for the caller.
 var ErrInvalid = errors.New("invalid filter pattern")
 
 // MaxLen is the longest pattern, in characters, that AWS takes.
@@ -25,10 +25,14 @@ const maxRegexes = 2
 // Pattern is a parsed filter pattern. It may be used from many goroutines.
 type Pattern struct {
 	match func(message []byte) bool
+	cost  int
 }
 
 // Match tells whether a message is wanted.
 func (p *Pattern) Match(message []byte) bool { return p.match(message) }
+
+// Cost is about how much longer matching takes than looking for a word does, at least 1. A search spends it from its budget.
+func (p *Pattern) Cost() int { return p.cost }
 
 // Parse reads a pattern. An empty one matches everything.
 func Parse(text string) (*Pattern, error) {
@@ -38,24 +42,33 @@ func Parse(text string) (*Pattern, error) {
 	if utf8.RuneCountInString(text) > MaxLen {
 		return nil, invalid("longer than %d characters", MaxLen)
 	}
-	var match func([]byte) bool
+	p := &Pattern{cost: 1}
 	var err error
 	switch trimmed := strings.TrimSpace(text); {
 	case trimmed == "":
-		match = func([]byte) bool { return true }
+		p.match = func([]byte) bool { return true }
 	case trimmed[0] == '{':
-		match, err = parseJSON(trimmed)
+		err = p.parseJSON(trimmed)
 	case trimmed[0] == '[':
-		match, err = parseDelimited(trimmed)
+		err = p.parseDelimited(trimmed)
 	default:
-		match, err = parseTerms(trimmed)
+		err = p.parseTerms(trimmed)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Pattern{match}, nil
+	return p, nil
 }
 
+// invalidError is a refusal in words for the caller.
+type invalidError struct{ said string }
+
+func (e *invalidError) Error() string { return e.said }
+func (e *invalidError) Unwrap() error { return ErrInvalid }
+
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+	return &invalidError{"Invalid filter pattern: " + fmt.Sprintf(format, args...)}
 }
+
+// badTerm is a refusal in AWS's own words.
+func badTerm(term string) error { return &invalidError{"Invalid character(s) in term '" + term + "'"} }

@@ -2,6 +2,7 @@ package pattern
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode"
 )
@@ -11,6 +12,7 @@ type scanner struct {
 	text    string
 	pos     int
 	regexes int
+	cost    int // of the regular expressions
 }
 
 func (s *scanner) end() bool { return s.pos >= len(s.text) }
@@ -104,7 +106,34 @@ func (s *scanner) regex() (*regexp.Regexp, error) {
 	if err != nil {
 		return nil, invalid("regular expression %q does not compile", expr)
 	}
+	size, err := steps(expr)
+	if err != nil {
+		return nil, err
+	}
+	s.cost += 1 + size/4
 	return re, nil
+}
+
+// maxSteps bounds the size of a compiled regular expression: matching takes time proportional to it in the worst case.
+const maxSteps = 500
+
+// steps is the size of the compiled expression; a plain text counts as nothing.
+func steps(expr string) (int, error) {
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return 0, invalid("regular expression %q does not compile", expr)
+	}
+	if parsed.Op == syntax.OpLiteral {
+		return 0, nil
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return 0, invalid("regular expression %q does not compile", expr)
+	}
+	if len(prog.Inst) > maxSteps {
+		return 0, invalid("regular expression %q is too complex", expr)
+	}
+	return len(prog.Inst), nil
 }
 
 // regexChars are the characters other than letters, digits and white space that AWS takes in a regular expression.

@@ -33,7 +33,7 @@ func (t *terms) match(m []byte) bool {
 	return false
 }
 
-func parseTerms(text string) (func([]byte) bool, error) {
+func (p *Pattern) parseTerms(text string) error {
 	s := &scanner{text: text}
 	t := &terms{}
 	for s.space(); !s.end(); s.space() {
@@ -49,11 +49,12 @@ func parseTerms(text string) (func([]byte) bool, error) {
 		s.space() // AWS's own example has a space after the minus sign
 		f, err := s.term()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		*list = append(*list, f)
 	}
-	return t.match, nil
+	p.match, p.cost = t.match, 1+s.cost+(len(t.must)+len(t.never)+len(t.some))/8
+	return nil
 }
 
 // term reads a word, a quoted phrase or a regular expression.
@@ -83,7 +84,7 @@ func (s *scanner) term() (func([]byte) bool, error) {
 	}
 	word := s.text[start:s.pos]
 	if i := strings.IndexFunc(word, func(r rune) bool { return !wordRune(r) }); i >= 0 {
-		return nil, invalid("%q needs quotation marks: it has other than letters, digits and underscores", word)
+		return nil, badTerm(word)
 	}
 	return contains(word), nil
 }
