@@ -18,7 +18,7 @@ import (
 func transient(err error) bool {
 	var status remoteerrors.ErrUnexpectedStatus
 	if errors.As(err, &status) {
-		return status.StatusCode >= 500 || status.StatusCode == http.StatusTooManyRequests || status.StatusCode == http.StatusRequestTimeout
+		return status.StatusCode >= 500 || noRanges(err) || status.StatusCode == http.StatusTooManyRequests || status.StatusCode == http.StatusRequestTimeout
 	}
 	var dns *net.DNSError
 	var stalled *stalledError
@@ -35,6 +35,12 @@ func transient(err error) bool {
 	}
 	// A blob whose bytes are not what its digest says may have been cut off or garbled on its way.
 	return errdefs.IsFailedPrecondition(err) || errdefs.IsUnavailable(err)
+}
+
+// noRanges tells that a registry cannot go on with a download where it was cut off.
+func noRanges(err error) bool {
+	var status remoteerrors.ErrUnexpectedStatus
+	return errors.As(err, &status) && status.StatusCode == http.StatusRequestedRangeNotSatisfiable
 }
 
 // query matches what stands behind the path in an address: a registry's redirect may carry a signature there.

@@ -172,8 +172,8 @@ func (p *puller) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 		if errdefs.IsAlreadyExists(err) {
 			return nil
 		}
-		if errdefs.IsFailedPrecondition(err) {
-			// The bytes are not what they should be: the next attempt begins with none.
+		if errdefs.IsFailedPrecondition(err) || noRanges(err) {
+			// The bytes are not what they should be, or cannot be added to: the next attempt begins with none.
 			err = errors.Join(err, ignoreNotFound(p.store.back.content.Abort(ctx, remotes.MakeRefKey(ctx, desc))))
 		}
 		return err
