@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"golang.org/x/sys/unix"
 
 	"roadstead.dev/roadstead/internal/agent/engine"
 	"roadstead.dev/roadstead/internal/agent/journal"
@@ -32,8 +33,9 @@ type Config struct {
 	Credentials aws.CredentialsProvider
 	// HTTPClient is for the API and the websocket; nil is a new one. It must not have a Timeout: that would end sessions.
 	HTTPClient *http.Client
-	// DataDir keeps the journal and the instance's identity. Empty keeps nothing: for simulated agents.
-	DataDir string
+	// DataDir keeps the journal, the instance's identity, logs and volumes, for one agent at a time. Empty keeps nothing:
+	// for simulated agents. RunDir is for what need not outlive a restart of the machine, best on a tmpfs; default DataDir/run.
+	DataDir, RunDir string
 	// Attributes are custom ones, sent with the first registration, and Tags likewise.
 	Attributes []domain.Attribute
 	Tags       []domain.Tag
@@ -50,7 +52,7 @@ type Config struct {
 	Logs        engine.Logs
 	PullPolicy  runtime.PullPolicy
 	StopTimeout time.Duration
-	FilesWait   time.Duration
+	LogsWait    time.Duration
 	Log         *slog.Logger
 	// OnConnected, if set, is called each time a session with the server begins. It must not block.
 	OnConnected func()
@@ -62,6 +64,9 @@ type Agent struct {
 	engine   *engine.Engine
 	api      *ecs.Client
 	identity identity
+	// lock and journal are open from New until Run has ended; nil without a DataDir.
+	lock    *os.File
+	journal *journal.File
 	// endpoint is the last that DiscoverPollEndpoint gave.
 	endpoint string
 }
@@ -75,20 +80,14 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg}
-	if err := a.openFiles(); err != nil {
-		return nil, err
-	}
-	var tasks engine.Journal = journal.None{}
-	if cfg.DataDir != "" {
-		j, err := journal.Open(filepath.Join(cfg.DataDir, "tasks"), filepath.Join(cfg.DataDir, "aside"), cfg.Log)
-		if err != nil {
-			return nil, err
-		}
-		tasks = j
+	records, err := a.open()
+	if err != nil {
+		return nil, errors.Join(err, a.close())
 	}
 	a.engine = engine.New(engine.Config{
-		Runtime: cfg.Runtime, Images: cfg.Images, Journal: tasks, Network: cfg.Network, Logs: cfg.Logs, Log: cfg.Log,
-		Region: cfg.Region, PullPolicy: cfg.PullPolicy, StopTimeout: cfg.StopTimeout, FilesWait: cfg.FilesWait,
+		Runtime: cfg.Runtime, Images: cfg.Images, Journal: a.tasks(), Recovered: records, DataDir: cfg.DataDir, RunDir: cfg.RunDir,
+		Network: cfg.Network, Logs: cfg.Logs, Log: cfg.Log,
+		Region: cfg.Region, PullPolicy: cfg.PullPolicy, StopTimeout: cfg.StopTimeout, LogsWait: cfg.LogsWait,
 	})
 	a.api = ecs.New(ecs.Options{
 		Region: cfg.Region, Credentials: cfg.Credentials, BaseEndpoint: &cfg.ServerURL, HTTPClient: cfg.HTTPClient,
@@ -114,14 +113,48 @@ func (c *Config) complete() error {
 	return nil
 }
 
-func (a *Agent) openFiles() error {
-	if a.cfg.DataDir == "" {
-		return nil
+// open takes the data directory for this agent alone, and reads what an earlier run has left.
+func (a *Agent) open() ([]*journal.Record, error) {
+	dir := a.cfg.DataDir
+	if dir == "" {
+		return nil, nil
 	}
-	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("agent: %w", err)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
 	}
-	return a.identity.load(a.identityPath(), a.cfg.Log)
+	var err error
+	if a.lock, err = os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	if err := unix.Flock(int(a.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("agent: another one runs with data directory %s: %w", dir, err)
+	}
+	if err := a.identity.load(a.identityPath(), a.cfg.Log); err != nil {
+		return nil, err
+	}
+	var records []*journal.Record
+	a.journal, records, err = journal.Open(filepath.Join(dir, "journal"), a.cfg.Log)
+	return records, err
+}
+
+// tasks is the engine's journal.
+func (a *Agent) tasks() engine.Journal {
+	if a.journal == nil {
+		return journal.None{}
+	}
+	return a.journal
+}
+
+// close lets another agent have the data directory.
+func (a *Agent) close() error {
+	var errs []error
+	if a.journal != nil {
+		errs = append(errs, a.journal.Close())
+	}
+	if a.lock != nil {
+		errs = append(errs, a.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (a *Agent) identityPath() string { return filepath.Join(a.cfg.DataDir, "agent.json") }
@@ -135,7 +168,7 @@ func (a *Agent) cluster() string {
 
 // Run runs tasks and keeps a session with the server until ctx ends, and then leaves their containers running. It returns an
 // error only where going on is of no use: what is on the machine cannot be found out, or (wrapping ErrFatal) the server
-// refuses this agent for good.
+// refuses this agent for good. It may be called once.
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -147,9 +180,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	err := a.follow(ctx)
 	cancel()
 	if runErr := <-ran; runErr != nil {
-		return runErr
+		err = runErr
 	}
-	return err
+	return errors.Join(err, a.close())
 }
 
 // follow keeps the machine registered and connected. Tasks run on whatever becomes of it.

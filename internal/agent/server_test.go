@@ -327,7 +327,7 @@ func (b *box) config() Config {
 	return Config{
 		ServerURL: "http://roadstead.test", Cluster: "default", Region: "us-east-1", Credentials: aws.CredentialsProvider(testCredentials),
 		HTTPClient: b.client, DataDir: b.dir, Resources: &domain.Resources{CPU: 2048, MemoryMiB: 4096, Ports: []domain.Port{{Number: 22}, {Number: 53, UDP: true}}},
-		Version: "1.2.3", Commit: "abc", RuntimeVersion: "fake", Images: &b.images, Runtime: &b.runtime, FilesWait: -1,
+		Version: "1.2.3", Commit: "abc", RuntimeVersion: "fake", Images: &b.images, Runtime: &b.runtime, LogsWait: -1,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -382,7 +382,7 @@ func (e *Engine) removeTask(t *task) error {
 	var errs []error
 	for i := range t.state.Containers {
 		id := t.state.Containers[i].RuntimeID
-		if err := e.cfg.Runtime.Delete(e.ctx, id, e.keepsFiles(t)); err != nil {
+		if err := e.cfg.Runtime.Delete(e.ctx, id, e.keepsLogs(t)); err != nil {
 			errs = append(errs, fmt.Errorf("delete container %s: %w", t.state.Containers[i].Name, err))
 		}
 		if err := e.teardown(id, &t.definition.ContainerDefinitions[i], t.definition); err != nil {
@@ -390,5 +390,5 @@ func (e *Engine) removeTask(t *task) error {
 		}
 		e.cfg.Images.Release(id)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.files.remove(t.run.ID))...)
 }

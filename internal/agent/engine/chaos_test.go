@@ -72,7 +72,10 @@ func (w *world) boot() {
 	cfg := w.m.config(w.t)
 	w.j = &deadlyJournal{Journal: cfg.Journal}
 	cfg.Journal, cfg.Runtime = w.j, countingRuntime{cfg.Runtime, w}
+	file := w.j.Journal.(*journal.File)
 	w.n = w.m.boot(w.t, cfg, true)
+	stop := w.n.stop
+	w.n.stop = func() { stop(); file.Close() }
 	<-w.n.Ready()
 }
 

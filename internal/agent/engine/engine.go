@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	goruntime "runtime"
 	"sync"
 	"time"
@@ -24,6 +25,11 @@ type Config struct {
 	Runtime runtime.Runtime
 	Images  runtime.Images
 	Journal Journal
+	// Recovered is what the journal had when it was opened.
+	Recovered []*journal.Record
+	// DataDir keeps logs and volumes, RunDir what need not outlive a restart of the machine: best on a file system in
+	// memory, where a file is made in no time. Default is DataDir/run. Without a DataDir there are no files.
+	DataDir, RunDir string
 	// Network is for containers on the bridge; without it tasks that want it fail. Logs is for awslogs likewise.
 	Network Network
 	Logs    Logs
@@ -37,9 +43,9 @@ type Config struct {
 	// LogGrace is how long the end of a task waits for the last output of its containers to be shipped. Shipping goes on
 	// after it. Default 10 s, as long as Docker waits for a log driver.
 	LogGrace time.Duration
-	// FilesWait is how long a task's directory with its json-file logs is kept after the task has ended. Default 3 h, as
+	// LogsWait is how long json-file logs are kept after a task has ended. Default 3 h, as
 	// ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION; negative is not at all.
-	FilesWait time.Duration
+	LogsWait time.Duration
 	// Starts is how many containers start at the same time. Default two to a core.
 	Starts int
 }
@@ -61,6 +67,7 @@ const stopWorkers = 4
 // Engine runs tasks. Its methods may be called at once from many goroutines.
 type Engine struct {
 	cfg           Config
+	files         layout
 	outbox        *outbox
 	starts, stops *queue
 	// ready is closed once Run knows what is on the machine; ctx is Run's and set before.
@@ -90,14 +97,17 @@ func New(cfg Config) *Engine {
 	if cfg.LogGrace == 0 {
 		cfg.LogGrace = 10 * time.Second
 	}
-	if cfg.FilesWait == 0 {
-		cfg.FilesWait = 3 * time.Hour
+	if cfg.LogsWait == 0 {
+		cfg.LogsWait = 3 * time.Hour
 	}
 	if cfg.Starts == 0 {
 		cfg.Starts = 2 * goruntime.NumCPU()
 	}
+	if cfg.RunDir == "" && cfg.DataDir != "" {
+		cfg.RunDir = filepath.Join(cfg.DataDir, "run")
+	}
 	return &Engine{
-		cfg: cfg, outbox: newOutbox(), starts: newQueue(), stops: newQueue(), ready: make(chan struct{}),
+		cfg: cfg, files: layout{cfg.DataDir, cfg.RunDir}, outbox: newOutbox(), starts: newQueue(), stops: newQueue(), ready: make(chan struct{}),
 		tasks: map[ecs.TaskID]*task{}, definitions: map[ecs.DefinitionID]*ecs.TaskDefinition{},
 		gone: map[ecs.TaskID]acs.TaskState{},
 	}
@@ -299,7 +309,7 @@ func (e *Engine) accept(run *acs.RunTask) error {
 	if err != nil {
 		return err
 	}
-	t.engine, t.dir = e, e.cfg.Journal.TaskDir(run.ID)
+	t.engine = e
 	if err := e.cfg.Journal.Create(&journal.Record{Task: t.run, Definition: def, State: t.state}); err != nil {
 		return fmt.Errorf("ResourceInitializationError: %w", err)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -50,13 +51,13 @@ type node struct {
 }
 
 func (m *machine) config(t tb) Config {
-	j, err := journal.Open(filepath.Join(m.dir, "tasks"), filepath.Join(m.dir, "aside"), slog.New(slog.DiscardHandler))
+	j, records, err := journal.Open(filepath.Join(m.dir, "journal"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Config{
-		Runtime: &m.runtime, Images: &m.images, Journal: j, Network: &m.network, Logs: &m.logs,
-		Log: slog.New(slog.DiscardHandler), Region: "us-east-1", FilesWait: -1,
+		Runtime: &m.runtime, Images: &m.images, Journal: j, Recovered: records, DataDir: m.dir, Network: &m.network, Logs: &m.logs,
+		Log: slog.New(slog.DiscardHandler), Region: "us-east-1", LogsWait: -1,
 	}
 }
 
@@ -87,7 +88,13 @@ func (m *machine) boot(t tb, cfg Config, ack bool) *node {
 			}
 		}
 	})
-	n.stop = func() { cancel(); wg.Wait() }
+	n.stop = func() {
+		cancel()
+		wg.Wait()
+		if c, ok := cfg.Journal.(io.Closer); ok {
+			c.Close()
+		}
+	}
 	return n
 }
 
@@ -191,8 +198,11 @@ func (m *machine) clean(t tb, n *node) {
 	if open := m.logs.open(); open != 0 {
 		t.Errorf("%d shipments are left", open)
 	}
-	if dirs, _ := filepath.Glob(filepath.Join(m.dir, "tasks", "*")); len(dirs) != 0 {
-		t.Errorf("%d task directories are left", len(dirs))
+	if left, _ := filepath.Glob(filepath.Join(m.dir, "*", "*")); len(left) != 0 {
+		t.Errorf("%d files are left: %v", len(left), left)
+	}
+	if _, records, err := journal.Open(filepath.Join(m.dir, "journal"), slog.New(slog.DiscardHandler)); err != nil || len(records) != 0 {
+		t.Errorf("%d tasks are left in the journal, %v", len(records), err)
 	}
 }
 

@@ -15,11 +15,6 @@ import (
 // shortID is how many digits of its id a container without a host name is called by, as at Docker.
 const shortID = 12
 
-// containerDir is where a container's own files are.
-func (t *task) containerDir(name string) string { return filepath.Join(t.dir, "containers", name) }
-
-func (t *task) logPath(name string) string { return filepath.Join(t.containerDir(name), "log.json") }
-
 // name gives a container its host name, and the files that go with it: /etc/hostname, /etc/hosts and /etc/resolv.conf.
 func (t *task) name(spec *runtime.Spec, c *ecs.ContainerDefinition, ip netip.Addr) error {
 	shared := containerNetwork(t.definition, c) == ecs.NetworkHost
@@ -36,7 +31,7 @@ func (t *task) name(spec *runtime.Spec, c *ecs.ContainerDefinition, ip netip.Add
 	if !slices.ContainsFunc(spec.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) {
 		spec.Env = append(spec.Env, "HOSTNAME="+spec.Hostname)
 	}
-	if t.dir == "" {
+	if t.engine.files.none() {
 		return nil
 	}
 	return t.writeFiles(spec, c, ip, shared)
@@ -51,11 +46,13 @@ func (t *task) writeFiles(spec *runtime.Spec, c *ecs.ContainerDefinition, ip net
 	if err != nil {
 		return err
 	}
-	dir := t.containerDir(c.Name)
+	if err := os.MkdirAll(filepath.Dir(t.engine.files.etc(t.run.ID, c.Name, "hosts")), 0o700); err != nil {
+		return fmt.Errorf("write container's files: %w", err)
+	}
 	for _, f := range []struct{ name, content string }{
 		{"resolv.conf", resolv}, {"hosts", hosts}, {"hostname", spec.Hostname + "\n"},
 	} {
-		path := filepath.Join(dir, f.name)
+		path := t.engine.files.etc(t.run.ID, c.Name, f.name)
 		if err := os.WriteFile(path, []byte(f.content), 0o644); err != nil {
 			return fmt.Errorf("write container's %s: %w", f.name, err)
 		}

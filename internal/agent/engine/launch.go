@@ -22,12 +22,6 @@ type launched struct {
 func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reason string) {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
-	def := &t.definition.ContainerDefinitions[i]
-	if t.dir != "" {
-		if err := os.MkdirAll(t.containerDir(def.Name), 0o700); err != nil {
-			return nil, cannotCreate + err.Error()
-		}
-	}
 	spec, err := t.makeSpec(i, image, e.cfg.Region)
 	if err != nil {
 		return nil, cannotCreate + err.Error()
@@ -124,15 +118,19 @@ func (e *Engine) teardown(id string, c *ecs.ContainerDefinition, d *ecs.TaskDefi
 // attach begins to ship a container's output, if its log driver ships it; nil for none.
 func (e *Engine) attach(ctx context.Context, t *task, i int) (Shipment, error) {
 	c := &t.definition.ContainerDefinitions[i]
-	driver := logDriver(c)
-	if driver == "json-file" || driver == "none" {
+	if !shipped(c) {
 		return nil, nil
 	}
-	if e.cfg.Logs == nil || t.dir == "" {
+	driver := logDriver(c)
+	if e.cfg.Logs == nil || e.files.none() {
 		return nil, fmt.Errorf("this agent has no log driver %s", driver)
+	}
+	state := e.files.shipping(t.run.ID, c.Name)
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, err
 	}
 	return e.cfg.Logs.Attach(ctx, LogSource{
 		ContainerID: t.state.Containers[i].RuntimeID, ContainerName: c.Name, TaskID: t.run.ID.String(), Cluster: t.run.Cluster,
-		Path: t.logPath(c.Name), Driver: driver, State: t.containerDir(c.Name), Options: c.LogConfiguration.Options, Labels: c.DockerLabels,
+		Path: e.files.log(t.run.ID, c.Name), Driver: driver, State: state, Options: c.LogConfiguration.Options, Labels: c.DockerLabels,
 	})
 }

@@ -96,13 +96,13 @@ func TestJSONFilesAreKept(t *testing.T) {
 	m := newMachine(t)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := m.config(t)
-		cfg.FilesWait = 3 * time.Hour
+		cfg.LogsWait = 3 * time.Hour
 		n := m.boot(t, cfg, true)
 		<-n.Ready()
 		id := n.start(definition("fake log=hello after=1s"))
 		n.until(id, ecs.TaskStopped)
 		synctest.Wait()
-		path := filepath.Join(m.dir, "tasks", id.String(), "containers", "a", "log.json")
+		path := filepath.Join(m.dir, "logs", id.String()+".a.json")
 		if b, err := os.ReadFile(path); err != nil || !strings.Contains(string(b), `"log":"hello\n"`) {
 			t.Errorf("the log: %s, %v", b, err)
 		}
@@ -111,6 +111,8 @@ func TestJSONFilesAreKept(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		n.stop()
+		cfg = m.config(t)
+		cfg.LogsWait = 3 * time.Hour
 		n = m.boot(t, cfg, true) // the rest of the wait is another agent's
 		defer n.stop()
 		<-n.Ready()

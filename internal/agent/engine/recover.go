@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,8 +18,7 @@ import (
 // recover matches the journal with what the runtime has: running containers run on, those that ended meanwhile are known by
 // their exit codes, and those that no task has are removed. All that is found is reported anew.
 func (e *Engine) recover(ctx context.Context) error {
-	records, err := e.cfg.Journal.Load()
-	if err != nil {
+	if err := e.files.make(); err != nil {
 		return err
 	}
 	list, err := e.cfg.Runtime.List(ctx)
@@ -34,9 +34,11 @@ func (e *Engine) recover(ctx context.Context) error {
 		return err
 	}
 	wanted := map[string]bool{}
-	for _, r := range records {
+	known := map[ecs.TaskID]bool{}
+	for _, r := range e.cfg.Recovered {
+		known[r.Task.ID] = true
 		if r.State.ReleasedAt != 0 {
-			e.removeLater(r.Task.ID, r.State.ReleasedAt.Time())
+			e.removeLater(r.Task.ID, r.Definition, r.State.ReleasedAt.Time())
 			continue
 		}
 		t, err := e.restore(r)
@@ -50,6 +52,10 @@ func (e *Engine) recover(ctx context.Context) error {
 			e.cfg.Log.Warn("a container of no task is removed", "container", id, "task", s.Labels[LabelTask])
 			e.spawn(func() { e.removeStray(id) })
 		}
+	}
+	e.cfg.Recovered = nil
+	if err := e.files.sweep(func(id ecs.TaskID) bool { return known[id] }); err != nil {
+		e.cfg.Log.Error("files of an earlier run cannot be removed", "err", err)
 	}
 	if e.cfg.Network != nil {
 		if err := e.cfg.Network.Sweep(ctx, func(id string) bool { return wanted[id] }); err != nil {
@@ -78,7 +84,7 @@ func (e *Engine) restore(r *journal.Record) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.engine, t.dir, t.state = e, e.cfg.Journal.TaskDir(r.Task.ID), r.State
+	t.engine, t.state = e, r.State
 	t.seen.stopping, t.seen.finished, t.seen.settled = r.State.Stopping, r.State.Finished, r.State.Forgotten
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -164,9 +170,9 @@ func (e *Engine) removeStray(id string) {
 	}
 }
 
-// keepsFiles tells whether a task's directory is kept for a while for its json-file logs.
-func (e *Engine) keepsFiles(t *task) bool {
-	return t.dir != "" && e.cfg.FilesWait > 0 && !t.state.Forgotten &&
+// keepsLogs tells whether a task's json-file logs are kept for a while.
+func (e *Engine) keepsLogs(t *task) bool {
+	return !e.files.none() && e.cfg.LogsWait > 0 && !t.state.Forgotten &&
 		slices.ContainsFunc(t.definition.ContainerDefinitions, func(c ecs.ContainerDefinition) bool { return logDriver(&c) == "json-file" }) &&
 		slices.ContainsFunc(t.state.Containers, func(c journal.Container) bool { return c.Ran })
 }
@@ -182,28 +188,32 @@ func (e *Engine) release(t *task) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.keepsFiles(t) {
+	if e.keepsLogs(t) {
 		t.state.ReleasedAt = now()
 		if err := e.cfg.Journal.Update(t.run.ID, &t.state); err != nil {
 			e.cfg.Log.Error("a task's removal cannot be journalled", "task", t.run.ID, "err", err)
 		}
-		e.removeLater(t.run.ID, t.state.ReleasedAt.Time())
-	} else if err := e.cfg.Journal.Remove(t.run.ID); err != nil {
-		e.cfg.Log.Error("a task's files cannot be removed", "task", t.run.ID, "err", err)
+		e.removeLater(t.run.ID, t.definition, t.state.ReleasedAt.Time())
+	} else {
+		e.removeLast(t.run.ID, t.definition)
 	}
 	e.forget(t.run.ID, t.taskState())
 }
 
-// removeLater deletes an ended task's files when they have been kept long enough.
-func (e *Engine) removeLater(id ecs.TaskID, released time.Time) {
-	time.AfterFunc(max(time.Until(released.Add(e.cfg.FilesWait)), 0), func() {
-		if e.ctx.Err() != nil {
-			return
-		}
-		if err := e.cfg.Journal.Remove(id); err != nil {
-			e.cfg.Log.Error("a task's files cannot be removed", "task", id, "err", err)
+// removeLater deletes an ended task's logs when they have been kept long enough.
+func (e *Engine) removeLater(id ecs.TaskID, d *ecs.TaskDefinition, released time.Time) {
+	time.AfterFunc(max(time.Until(released.Add(e.cfg.LogsWait)), 0), func() {
+		if e.ctx.Err() == nil {
+			e.removeLast(id, d)
 		}
 	})
+}
+
+// removeLast deletes the last of a task: its logs, and its entry in the journal.
+func (e *Engine) removeLast(id ecs.TaskID, d *ecs.TaskDefinition) {
+	if err := errors.Join(e.files.removeLogs(id, d), e.cfg.Journal.Remove(id)); err != nil {
+		e.cfg.Log.Error("the last of a task cannot be removed", "task", id, "err", err)
+	}
 }
 
 // forget takes a task out of the table, and remembers it for a while.

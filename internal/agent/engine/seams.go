@@ -60,17 +60,14 @@ type Shipment interface {
 	Close()
 }
 
-// Journal keeps tasks over the agent's death; *journal.Dir does.
+// Journal keeps tasks over the agent's death; *journal.File does.
 type Journal interface {
 	Create(*journal.Record) error
 	Update(ecs.TaskID, *journal.State) error
 	Remove(ecs.TaskID) error
-	Load() ([]*journal.Record, error)
-	// TaskDir is where a task's files go; empty for none.
-	TaskDir(ecs.TaskID) string
 }
 
 var (
-	_ Journal = (*journal.Dir)(nil)
+	_ Journal = (*journal.File)(nil)
 	_ Journal = journal.None{}
 )

@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -49,6 +48,12 @@ func logDriver(c *ecs.ContainerDefinition) string {
 		return "json-file"
 	}
 	return c.LogConfiguration.LogDriver
+}
+
+// shipped tells whether the container's log driver brings its output somewhere else.
+func shipped(c *ecs.ContainerDefinition) bool {
+	driver := logDriver(c)
+	return driver != "json-file" && driver != "none"
 }
 
 // makeSpec resolves one container of a task: definition, override and image. What depends on the network (NetNS, host
@@ -191,10 +196,10 @@ func (t *task) volume(name string) (path string, err error) {
 			}
 			return v.Host.SourcePath, nil
 		}
-		if t.dir == "" {
+		if t.engine.files.none() {
 			return "", fmt.Errorf("volume %s: this agent keeps no files", name)
 		}
-		path := filepath.Join(t.dir, "volumes", name)
+		path := t.engine.files.volume(t.run.ID, name)
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return "", fmt.Errorf("volume %s: %w", name, err)
 		}
@@ -207,10 +212,10 @@ func (t *task) volume(name string) (path string, err error) {
 // https://docs.docker.com/engine/logging/drivers/json-file/
 func (t *task) logSpec(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 	driver := logDriver(c)
-	if driver == "none" || t.dir == "" {
+	if driver == "none" || t.engine.files.none() {
 		return nil
 	}
-	spec.Log.Path = t.logPath(c.Name)
+	spec.Log.Path = t.engine.files.log(t.run.ID, c.Name)
 	if driver != "json-file" || c.LogConfiguration == nil {
 		return nil
 	}

@@ -23,7 +23,10 @@ func makeTask(t *testing.T, d *ecs.TaskDefinition, o *ecs.TaskOverride) *task {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tk.dir = t.TempDir()
+	tk.engine = New(Config{DataDir: t.TempDir()})
+	if err := tk.engine.files.make(); err != nil {
+		t.Fatal(err)
+	}
 	return tk
 }
 
@@ -231,9 +234,6 @@ func TestFiles(t *testing.T) {
 	tk := makeTask(t, d, nil)
 	spec, err := tk.makeSpec(0, &runtime.Image{}, "")
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(tk.containerDir("a"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := tk.name(spec, c, netip.MustParseAddr("172.31.0.9")); err != nil {

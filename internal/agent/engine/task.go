@@ -20,8 +20,6 @@ type task struct {
 	engine     *Engine
 	run        acs.RunTask
 	definition *ecs.TaskDefinition
-	// dir is the task's directory; empty where the agent keeps no files.
-	dir string
 
 	mu    sync.Mutex
 	seen  observed

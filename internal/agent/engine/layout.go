@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"roadstead.dev/roadstead/internal/ecs"
+)
+
+// layout is where tasks' files are. Making a file on a disk that others sync can take longer than starting a container, so
+// what need not outlive a restart of the machine is apart, to be kept in memory.
+//
+//	DATA/logs/TASK.CONTAINER.json    the output, .1, .2... where it was rotated
+//	DATA/logs/TASK.CONTAINER.state/  how far it is shipped, for log drivers that ship it
+//	DATA/volumes/TASK/NAME/          empty volumes
+//	RUN/TASK/CONTAINER.hosts...      what is mounted at /etc
+type layout struct{ data, run string }
+
+// none says that this agent keeps no files.
+func (l layout) none() bool { return l.data == "" }
+
+func (l layout) logs() string    { return filepath.Join(l.data, "logs") }
+func (l layout) volumes() string { return filepath.Join(l.data, "volumes") }
+
+func (l layout) log(id ecs.TaskID, container string) string {
+	return filepath.Join(l.logs(), id.String()+"."+container+".json")
+}
+
+func (l layout) shipping(id ecs.TaskID, container string) string {
+	return filepath.Join(l.logs(), id.String()+"."+container+".state")
+}
+
+func (l layout) volume(id ecs.TaskID, name string) string {
+	return filepath.Join(l.volumes(), id.String(), name)
+}
+
+func (l layout) etc(id ecs.TaskID, container, name string) string {
+	return filepath.Join(l.run, id.String(), container+"."+name)
+}
+
+// make makes the directories that all tasks share.
+func (l layout) make() error {
+	if l.none() {
+		return nil
+	}
+	for _, dir := range []string{l.logs(), l.volumes(), l.run} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make the tasks' directories: %w", err)
+		}
+	}
+	return nil
+}
+
+// remove deletes a task's files but its logs.
+func (l layout) remove(id ecs.TaskID) error {
+	if l.none() {
+		return nil
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(l.run, id.String())), os.RemoveAll(filepath.Join(l.volumes(), id.String()))); err != nil {
+		return fmt.Errorf("remove the task's files: %w", err)
+	}
+	return nil
+}
+
+// removeLogs deletes a task's logs, rotated ones among them.
+func (l layout) removeLogs(id ecs.TaskID, d *ecs.TaskDefinition) error {
+	if l.none() {
+		return nil
+	}
+	var errs []error
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		path := l.log(id, c.Name)
+		err := os.Remove(path)
+		for n := 1; err == nil || (n == 1 && errors.Is(err, fs.ErrNotExist)); n++ {
+			err = os.Remove(path + "." + strconv.Itoa(n))
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		if shipped(c) {
+			errs = append(errs, os.RemoveAll(l.shipping(id, c.Name)))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove the task's logs: %w", err)
+	}
+	return nil
+}
+
+// sweep deletes the files of tasks that are not known. Only what is named by a task's id is taken for one's.
+func (l layout) sweep(known func(ecs.TaskID) bool) error {
+	if l.none() {
+		return nil
+	}
+	var errs []error
+	for _, dir := range slices.Compact([]string{l.logs(), l.volumes(), l.run}) {
+		entries, err := os.ReadDir(dir)
+		errs = append(errs, err)
+		for _, e := range entries {
+			name := e.Name()
+			if len(name) < 32 || (len(name) > 32 && name[32] != '.') {
+				continue
+			}
+			if id, err := ecs.ParseTaskID(name[:32]); err == nil && !known(id) {
+				errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove the files of tasks that are gone: %w", err)
+	}
+	return nil
+}
