@@ -152,3 +152,15 @@ func (t *term) Resign(context.Context) error {
 	}
 	return nil
 }
+
+// Size is how many bytes of memory are stored, roughly.
+func (kv *KV) Size() uint64 {
+	kv.mu.Lock()
+	defer kv.mu.Unlock()
+	var n uint64
+	kv.data.Scan(func(k string, v []byte) bool {
+		n += uint64(len(k) + len(v) + 64)
+		return true
+	})
+	return n
+}
