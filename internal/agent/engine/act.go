@@ -318,6 +318,7 @@ func (e *Engine) drain(t *task, i int) {
 		if e.ctx.Err() != nil {
 			return
 		}
+		shipment.Close()
 		if err != nil {
 			e.cfg.Log.Error("output is lost", "task", t.run.ID, "container", t.state.Containers[i].Name, "err", err)
 		}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 
+	"roadstead.dev/roadstead/internal/agent/logs"
+	"roadstead.dev/roadstead/internal/agent/netns"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -19,13 +21,13 @@ type fakeNetwork struct {
 
 var _ Network = (*fakeNetwork)(nil)
 
-func (f *fakeNetwork) Setup(_ context.Context, r NetworkRequest) (*NetworkResult, error) {
+func (f *fakeNetwork) Setup(_ context.Context, r netns.Request) (*netns.Network, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.nets == nil {
 		f.nets, f.ports, f.next = map[string][]int32{}, map[int32]string{}, 32768
 	}
-	res := &NetworkResult{Path: "/run/netns/" + r.ID, IP: netip.AddrFrom4([4]byte{172, 31, 0, 2})}
+	res := &netns.Network{Path: "/run/netns/" + r.ID, IP: netip.AddrFrom4([4]byte{172, 31, 0, 2})}
 	var taken []int32
 	for _, p := range r.Ports {
 		host := p.HostPort
@@ -89,11 +91,11 @@ var _ Logs = (*fakeLogs)(nil)
 
 type fakeShipment struct{ logs *fakeLogs }
 
-func (f *fakeLogs) Attach(_ context.Context, s LogSource) (Shipment, error) {
+func (f *fakeLogs) Attach(_ context.Context, s logs.Source) (logs.Shipment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if why, ok := s.Options["refuse"]; ok {
-		return nil, fmt.Errorf("%s", why)
+		return nil, fmt.Errorf("failed to initialize logging driver: %s", why)
 	}
 	if f.attached == nil {
 		f.attached = map[*fakeShipment]bool{}

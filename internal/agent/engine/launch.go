@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"os"
 
+	"roadstead.dev/roadstead/internal/agent/logs"
+	"roadstead.dev/roadstead/internal/agent/netns"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -13,7 +15,7 @@ import (
 // launched is a container that was just started.
 type launched struct {
 	status   *runtime.Status
-	shipment Shipment
+	shipment logs.Shipment
 	bindings []ecs.NetworkBinding
 }
 
@@ -28,7 +30,7 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 	}
 	l = &launched{}
 	if l.shipment, err = e.attach(ctx, t, i); err != nil {
-		return nil, cannotStart + "failed to initialize logging driver: " + err.Error()
+		return nil, cannotStart + err.Error()
 	}
 	if err = e.begin(ctx, t, i, spec, l); err != nil {
 		if l.shipment != nil {
@@ -70,7 +72,7 @@ func (e *Engine) connect(ctx context.Context, d *ecs.TaskDefinition, c *ecs.Cont
 	if e.cfg.Network == nil {
 		return ip, fmt.Errorf("this agent has no bridge network")
 	}
-	result, err := e.cfg.Network.Setup(ctx, NetworkRequest{ID: spec.ID, Ports: portRequests(c)})
+	result, err := e.cfg.Network.Setup(ctx, netns.Request{ID: spec.ID, Ports: portRequests(c)})
 	if err != nil {
 		return ip, fmt.Errorf("set up the network: %w", err)
 	}
@@ -79,13 +81,13 @@ func (e *Engine) connect(ctx context.Context, d *ecs.TaskDefinition, c *ecs.Cont
 	return result.IP, nil
 }
 
-func portRequests(c *ecs.ContainerDefinition) []PortRequest {
-	ports := make([]PortRequest, 0, len(c.PortMappings))
+func portRequests(c *ecs.ContainerDefinition) []netns.PortRequest {
+	ports := make([]netns.PortRequest, 0, len(c.PortMappings))
 	for _, p := range c.PortMappings {
 		if p.ContainerPort == nil {
 			continue
 		}
-		r := PortRequest{ContainerPort: *p.ContainerPort, Protocol: first(p.Protocol, "tcp")}
+		r := netns.PortRequest{ContainerPort: *p.ContainerPort, Protocol: first(p.Protocol, "tcp")}
 		if p.HostPort != nil {
 			r.HostPort = *p.HostPort
 		}
@@ -116,21 +118,21 @@ func (e *Engine) teardown(id string, c *ecs.ContainerDefinition, d *ecs.TaskDefi
 }
 
 // attach begins to ship a container's output, if its log driver ships it; nil for none.
-func (e *Engine) attach(ctx context.Context, t *task, i int) (Shipment, error) {
+func (e *Engine) attach(ctx context.Context, t *task, i int) (logs.Shipment, error) {
 	c := &t.definition.ContainerDefinitions[i]
 	if !shipped(c) {
 		return nil, nil
 	}
 	driver := logDriver(c)
 	if e.cfg.Logs == nil || e.files.none() {
-		return nil, fmt.Errorf("this agent has no log driver %s", driver)
+		return nil, fmt.Errorf("failed to initialize logging driver: this agent has no %s", driver)
 	}
 	state := e.files.shipping(t.run.ID, c.Name)
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, err
 	}
-	return e.cfg.Logs.Attach(ctx, LogSource{
+	return e.cfg.Logs.Attach(ctx, logs.Source{
 		ContainerID: t.state.Containers[i].RuntimeID, ContainerName: c.Name, TaskID: t.run.ID.String(), Cluster: t.run.Cluster,
-		Path: e.files.log(t.run.ID, c.Name), Driver: driver, State: state, Options: c.LogConfiguration.Options, Labels: c.DockerLabels,
+		Path: e.files.log(t.run.ID, c), Driver: driver, State: state, Options: c.LogConfiguration.Options,
 	})
 }

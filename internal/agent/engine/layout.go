@@ -15,10 +15,10 @@ import (
 // layout is where tasks' files are. Making a file on a disk that others sync can take longer than starting a container, so
 // what need not outlive a restart of the machine is apart, to be kept in memory.
 //
-//	DATA/logs/TASK.CONTAINER.json    the output, .1, .2... where it was rotated
-//	DATA/logs/TASK.CONTAINER.state/  how far it is shipped, for log drivers that ship it
-//	DATA/volumes/TASK/NAME/          empty volumes
-//	RUN/TASK/CONTAINER.hosts...      what is mounted at /etc
+//	DATA/logs/TASK.CONTAINER.json   the output, .1, .2... where it was rotated
+//	DATA/logs/TASK.CONTAINER/       or, for log drivers that ship it, a directory to be watched: log.json and how far it is shipped
+//	DATA/volumes/TASK/NAME/         empty volumes
+//	RUN/TASK/CONTAINER.hosts...     what is mounted at /etc
 type layout struct{ data, run string }
 
 // none says that this agent keeps no files.
@@ -27,12 +27,15 @@ func (l layout) none() bool { return l.data == "" }
 func (l layout) logs() string    { return filepath.Join(l.data, "logs") }
 func (l layout) volumes() string { return filepath.Join(l.data, "volumes") }
 
-func (l layout) log(id ecs.TaskID, container string) string {
-	return filepath.Join(l.logs(), id.String()+"."+container+".json")
+func (l layout) log(id ecs.TaskID, c *ecs.ContainerDefinition) string {
+	if shipped(c) {
+		return filepath.Join(l.shipping(id, c.Name), "log.json")
+	}
+	return filepath.Join(l.logs(), id.String()+"."+c.Name+".json")
 }
 
 func (l layout) shipping(id ecs.TaskID, container string) string {
-	return filepath.Join(l.logs(), id.String()+"."+container+".state")
+	return filepath.Join(l.logs(), id.String()+"."+container)
 }
 
 func (l layout) volume(id ecs.TaskID, name string) string {
@@ -75,16 +78,17 @@ func (l layout) removeLogs(id ecs.TaskID, d *ecs.TaskDefinition) error {
 	var errs []error
 	for i := range d.ContainerDefinitions {
 		c := &d.ContainerDefinitions[i]
-		path := l.log(id, c.Name)
+		if shipped(c) {
+			errs = append(errs, os.RemoveAll(l.shipping(id, c.Name)))
+			continue
+		}
+		path := l.log(id, c)
 		err := os.Remove(path)
 		for n := 1; err == nil || (n == 1 && errors.Is(err, fs.ErrNotExist)); n++ {
 			err = os.Remove(path + "." + strconv.Itoa(n))
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
-		}
-		if shipped(c) {
-			errs = append(errs, os.RemoveAll(l.shipping(id, c.Name)))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

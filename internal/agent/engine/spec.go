@@ -215,7 +215,7 @@ func (t *task) logSpec(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 	if driver == "none" || t.engine.files.none() {
 		return nil
 	}
-	spec.Log.Path = t.engine.files.log(t.run.ID, c.Name)
+	spec.Log.Path = t.engine.files.log(t.run.ID, c)
 	if driver != "json-file" || c.LogConfiguration == nil {
 		return nil
 	}

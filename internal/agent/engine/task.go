@@ -11,6 +11,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/agent/journal"
+	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -36,7 +37,7 @@ type liveContainer struct {
 	// image is set once it is pulled; cancel gives a pull up.
 	image    *runtime.Image
 	cancel   func()
-	shipment Shipment
+	shipment logs.Shipment
 	// patience is the timer of a stop timeout, and startup that of a start timeout.
 	patience, startup *time.Timer
 }
