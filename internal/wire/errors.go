@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"roadstead.dev/roadstead/internal/fault"
 )
@@ -100,7 +99,7 @@ func status(cfg *ServiceConfig, k fault.Kind) int {
 // asFault finds the *fault.Error in a handler's error, or makes the internal one that says nothing of the cause.
 func asFault(cfg *ServiceConfig, err error) *fault.Error {
 	var f *fault.Error
-	if errors.As(err, &f) {
+	if errors.As(err, &f) && f.Kind != "" {
 		return f
 	}
 	return fault.Wrap(err, cfg.Internal, "The request processing has failed because of an unknown error, exception or failure.")
@@ -132,8 +131,3 @@ func faultType(status int) string {
 	}
 	return "Sender"
 }
-
-func isEC2Style(p Protocol) bool { return p == EC2Query }
-
-// trimException is the short name that Query services use for an exception that has no code of its own.
-func trimException(name string) string { return strings.TrimSuffix(name, "Exception") }

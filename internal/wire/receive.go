@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/wire/sigv4"
@@ -109,6 +111,13 @@ func (x *exchange) drained(err error) error {
 	return err
 }
 
+// smallBody is the size, in bytes, up to which a body is not counted against Config.MaxBodies: ordinary requests never wait
+// for large ones.
+const smallBody = 64 << 10
+
+// bodyTimeout bounds how long a larger body may take to arrive.
+const bodyTimeout = time.Minute
+
 // readBody reads the body whole, at most MaxBody bytes.
 func (x *exchange) readBody() ([]byte, error) {
 	limit := x.s.cfg.MaxBody
@@ -119,10 +128,16 @@ func (x *exchange) readBody() ([]byte, error) {
 	if x.r.ContentLength >= 0 && x.r.Header.Get("Content-Encoding") == "" {
 		want = x.r.ContentLength
 	}
-	if err := x.s.bodies.Acquire(x.r.Context(), want); err != nil {
-		return nil, err
+	if want > smallBody {
+		if err := x.s.bodies.Acquire(x.r.Context(), want); err != nil {
+			return nil, err
+		}
+		x.held = want
+		// Who takes of the common memory must not sit on it. A writer without deadlines (a test's) has no slow clients either.
+		rc := http.NewResponseController(x.w)
+		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+		defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	}
-	x.held = want
 	body := make([]byte, 0, max(x.r.ContentLength, 0)+512)
 	for {
 		n, err := x.r.Body.Read(body[len(body):cap(body)])
@@ -167,16 +182,16 @@ func (x *exchange) decompress(body []byte) ([]byte, error) {
 	default:
 		return nil, fault.New(kindSerialization, "The content encoding %s is not supported.", clipped(strings.ToValidUTF8(enc, "?")))
 	}
-	z, err := gzip.NewReader(strings.NewReader(string(body)))
+	z, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
 		return nil, fault.New(kindSerialization, "The request body is not valid gzip.")
 	}
 	out, err := io.ReadAll(io.LimitReader(z, x.s.cfg.MaxBody+1))
-	if err != nil {
-		return nil, fault.New(kindSerialization, "The request body is not valid gzip.")
-	}
-	if int64(len(out)) > x.s.cfg.MaxBody {
+	switch {
+	case int64(len(out)) > x.s.cfg.MaxBody:
 		return nil, x.tooLarge()
+	case err != nil:
+		return nil, fault.New(kindSerialization, "The request body is not valid gzip.")
 	}
 	return out, nil
 }

@@ -31,7 +31,7 @@ type Config struct {
 	Log *slog.Logger
 	// MaxBody bounds a request's body, in bytes, before and after decompression; 8 MiB if zero.
 	MaxBody int64
-	// MaxBodies bounds the sum of all bodies being worked on, in bytes; requests above it wait. 16 MaxBody if zero.
+	// MaxBodies bounds the sum of all larger bodies being read and decoded, in bytes; those above it wait. 16 MaxBody if zero.
 	MaxBodies int64
 	// Observe is told of each request after its answer, if not nil. It must not block.
 	Observe func(Observation)
