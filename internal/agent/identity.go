@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+
+	"roadstead.dev/roadstead/internal/ecs"
 )
 
 const identityVersion = 1
@@ -16,6 +18,8 @@ type identity struct {
 	Version     int    `json:"version"`
 	Cluster     string `json:"cluster"`
 	InstanceARN string `json:"containerInstanceArn"`
+	// UsedPorts are those that programs of the machine held when no task was here.
+	UsedPorts []ecs.Port `json:"usedPorts,omitempty"`
 }
 
 // load reads the file if there is one. One that cannot be read is moved aside: the machine then registers anew.
@@ -41,7 +45,7 @@ func (id *identity) load(path string, log *slog.Logger) error {
 
 // setInstance keeps the ARN that the machine was registered by; empty forgets it.
 func (a *Agent) setInstance(arn string) error {
-	a.identity = identity{Version: identityVersion, Cluster: a.cluster(), InstanceARN: arn}
+	a.identity.Version, a.identity.Cluster, a.identity.InstanceARN = identityVersion, a.cluster(), arn
 	if a.cfg.DataDir == "" {
 		return nil
 	}

@@ -16,8 +16,9 @@ import (
 // stockPorts are those that Amazon's agent keeps for itself, for ssh and for Docker.
 var stockPorts = []ecs.Port{{Number: 22}, {Number: 2375}, {Number: 2376}, {Number: 51678}, {Number: 51679}}
 
-// resources finds out what the machine offers: all its cores, its memory less what is reserved, and the ports that are free.
-func (c *Config) resources() (ecs.Resources, error) {
+// resources finds out what the machine offers: all its cores, its memory less what is reserved, and every port but those
+// that are used or reserved.
+func (c *Config) resources(used []ecs.Port) (ecs.Resources, error) {
 	if c.Resources != nil {
 		return *c.Resources, nil
 	}
@@ -32,7 +33,7 @@ func (c *Config) resources() (ecs.Resources, error) {
 	if ports == nil {
 		ports = stockPorts
 	}
-	return ecs.Resources{CPU: int32(goruntime.NumCPU()) * 1024, MemoryMiB: int32(memory), Ports: ports}, nil
+	return ecs.Resources{CPU: int32(goruntime.NumCPU()) * 1024, MemoryMiB: int32(memory), Ports: mergePorts(ports, used)}, nil
 }
 
 // memoryMiB is the machine's memory, or less where a cgroup limits this process.

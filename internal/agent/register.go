@@ -24,6 +24,9 @@ func (a *Agent) register(ctx context.Context) error {
 		return fmt.Errorf("%w: the machine is registered in cluster %s and was asked to join %s; with another data directory it can be another instance",
 			ErrFatal, a.identity.Cluster, a.cluster())
 	}
+	if err := a.findPorts(); err != nil {
+		return err
+	}
 	in, err := a.registration()
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (a *Agent) makeCluster(ctx context.Context, cause error) error {
 // registration is what the server is told. Custom attributes and tags go with the first one alone: from then on they are
 // the server's to change.
 func (a *Agent) registration() (*ecs.RegisterContainerInstanceInput, error) {
-	r, err := a.cfg.resources()
+	r, err := a.cfg.resources(a.identity.UsedPorts)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +114,20 @@ func (a *Agent) registration() (*ecs.RegisterContainerInstanceInput, error) {
 		in.Attributes = append(in.Attributes, out)
 	}
 	return in, nil
+}
+
+// findPorts looks which ports are in use while no task is here: the ports of tasks on the host's network are the server's to
+// count. With tasks, what was seen before them holds on.
+func (a *Agent) findPorts() error {
+	if a.cfg.Resources != nil || a.engine.Tasks() > 0 {
+		return nil
+	}
+	used, err := usedPorts()
+	if err != nil {
+		return err
+	}
+	a.identity.UsedPorts = used
+	return a.setInstance(a.identity.InstanceARN)
 }
 
 func totalResources(r domain.Resources) []types.Resource {

@@ -165,7 +165,7 @@ func (t *task) limit(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 	if err != nil {
 		return err
 	}
-	spec.CPUQuota = cores
+	spec.CPUQuota, spec.ParentCPUQuota, spec.ParentMemoryLimit = cores, cores, bytes
 	if bytes > 0 && (spec.MemoryLimit == 0 || spec.MemoryLimit > bytes) {
 		spec.MemoryLimit = bytes
 	}

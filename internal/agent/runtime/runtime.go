@@ -93,6 +93,10 @@ type Spec struct {
 	PidsLimit                      int64
 	// CgroupParent is the task's cgroup, below the agent's own: made when first used. Empty for the agent's own.
 	CgroupParent string
+	// ParentCPUQuota (cores) and ParentMemoryLimit (bytes) are those of CgroupParent as a whole, 0 for none. All containers
+	// of a task give the same.
+	ParentCPUQuota    float64
+	ParentMemoryLimit int64
 
 	// NetNS is the path of a network namespace; "" makes a new one with only loopback and "host" is the machine's.
 	NetNS string
