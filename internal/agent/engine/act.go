@@ -22,6 +22,7 @@ const (
 	cannotPull          = "CannotPullContainerError: "
 	cannotCreate        = "CannotCreateContainerError: "
 	cannotStart         = "CannotStartContainerError: "
+	timedOut            = "DockerTimeoutError: Could not transition to started; timed out after waiting 3m0s"
 )
 
 func now() ecs.Millis { return ecs.MillisOf(time.Now()) }
@@ -84,7 +85,7 @@ func (e *Engine) do(t *task, a action) {
 		e.finish(t)
 	case doRelease:
 		t.seen.released = true
-		e.stops.push(func() { e.release(t) })
+		e.removals.push(func() { e.release(t) })
 	}
 }
 

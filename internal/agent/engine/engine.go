@@ -58,18 +58,21 @@ const (
 	retryDelay = time.Second
 	// goneFor is how long an ended and reported task is remembered: a server may ask for it once more, from a view that
 	// is a little behind.
-	goneFor = 10 * time.Minute
+	goneFor = time.Minute
 )
 
-// stopWorkers is how many signals and removals go on at the same time.
-const stopWorkers = 4
+// How many signals are sent, and tasks removed, at the same time. Removals are apart: one that hangs holds up no stop.
+const (
+	stopWorkers    = 4
+	removalWorkers = 2
+)
 
 // Engine runs tasks. Its methods may be called at once from many goroutines.
 type Engine struct {
-	cfg           Config
-	files         layout
-	outbox        *outbox
-	starts, stops *queue
+	cfg                     Config
+	files                   layout
+	outbox                  *outbox
+	starts, stops, removals *queue
 	// ready is closed once Run knows what is on the machine; ctx is Run's and set before.
 	ready chan struct{}
 	ctx   context.Context
@@ -107,7 +110,7 @@ func New(cfg Config) *Engine {
 		cfg.RunDir = filepath.Join(cfg.DataDir, "run")
 	}
 	return &Engine{
-		cfg: cfg, files: layout{cfg.DataDir, cfg.RunDir}, outbox: newOutbox(), starts: newQueue(), stops: newQueue(), ready: make(chan struct{}),
+		cfg: cfg, files: layout{cfg.DataDir, cfg.RunDir}, outbox: newOutbox(), starts: newQueue(), stops: newQueue(), removals: newQueue(), ready: make(chan struct{}),
 		tasks: map[ecs.TaskID]*task{}, definitions: map[ecs.DefinitionID]*ecs.TaskDefinition{},
 		gone: map[ecs.TaskID]acs.TaskState{},
 	}
@@ -116,15 +119,18 @@ func New(cfg Config) *Engine {
 // Run finds out what is on the machine and then runs tasks until ctx ends. It leaves their containers running. It may be
 // called once.
 func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	e.ctx = ctx
 	if err := e.recover(ctx); err != nil {
+		cancel()
+		e.background.Wait()
 		return fmt.Errorf("find the tasks of an earlier run: %w", err)
 	}
-	for range e.cfg.Starts {
-		e.spawn(func() { e.starts.run(ctx) })
-	}
-	for range stopWorkers {
-		e.spawn(func() { e.stops.run(ctx) })
+	for q, workers := range map[*queue]int{e.starts: e.cfg.Starts, e.stops: stopWorkers, e.removals: removalWorkers} {
+		for range workers {
+			e.spawn(func() { q.run(ctx) })
+		}
 	}
 	close(e.ready)
 	<-ctx.Done()

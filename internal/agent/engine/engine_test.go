@@ -367,3 +367,42 @@ func TestBurst(t *testing.T) {
 		t.Errorf("%d tasks took %v to run", tasks, running)
 	}
 }
+
+// TestHangingStart gives a start three minutes, and the other tasks their turns meanwhile.
+func TestHangingStart(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, m *machine, n *node) {
+		begin := time.Now()
+		hangs := n.start(definition("fake start-delay=10m"))
+		id := n.start(definition("serve"))
+		n.until(id, ecs.TaskRunning)
+		s := n.until(hangs, ecs.TaskStopped)
+		if took := time.Since(begin); took != 3*time.Minute || s.Containers[0].Reason != timedOut || s.StopCode != ecs.StopTaskFailedToStart {
+			t.Errorf("after %v: %+v", took, s)
+		}
+		n.stopAndWait(id)
+	})
+}
+
+// TestStopsWhileNotRunning stops tasks at the stages before RUNNING.
+func TestStopsWhileNotRunning(t *testing.T) {
+	for name, d := range map[string]*ecs.TaskDefinition{"pulling": definition("serve"), "starting": definition("fake start-delay=30s"), "waiting": definition("sleep 100", "serve")} {
+		switch name {
+		case "pulling":
+			d.ContainerDefinitions[0].Image = "slow"
+		case "waiting":
+			d.ContainerDefinitions[0].Essential = ptr(false)
+			d.ContainerDefinitions[1].DependsOn = []ecs.ContainerDependency{{ContainerName: "a", Condition: "COMPLETE"}}
+		}
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, m *machine, n *node) {
+				id := n.start(d)
+				time.Sleep(100 * time.Millisecond)
+				s := n.stopAndWait(id)
+				last := s.Containers[len(s.Containers)-1]
+				if s.StopCode != "" || s.Reason != "" || s.StartedAt != 0 || last.Reason != "" {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
+}

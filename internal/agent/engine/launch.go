@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -35,6 +36,9 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 	if err = e.begin(ctx, t, i, spec, l); err != nil {
 		if l.shipment != nil {
 			l.shipment.Close()
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil, timedOut
 		}
 		return nil, cannotStart + err.Error()
 	}

@@ -182,7 +182,7 @@ func (e *Engine) release(t *task) {
 	if err := e.removeTask(t); err != nil {
 		if e.ctx.Err() == nil {
 			e.cfg.Log.Error("a task cannot be removed from the machine", "task", t.run.ID, "err", err)
-			time.AfterFunc(30*retryDelay, func() { e.stops.push(func() { e.release(t) }) })
+			time.AfterFunc(30*retryDelay, func() { e.removals.push(func() { e.release(t) }) })
 		}
 		return
 	}
