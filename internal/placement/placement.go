@@ -172,7 +172,7 @@ const all = 0
 
 // How many instances with room are enough to choose from, and how many for each task of several.
 const (
-	enoughToChoose  = 64
+	enoughToChoose  = 24
 	enoughPerTask   = 4
 	smallestToShare = 2 * enoughToChoose
 )

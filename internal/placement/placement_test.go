@@ -186,12 +186,12 @@ func TestManyInstances(t *testing.T) {
 				return fmt.Errorf("task %d: %v", n, failures[0])
 			}
 			tx.Tasks.Put(&ecs.Task{ID: ecs.NewTaskID(), Cluster: "c", Instance: placed[0], LastStatus: ecs.TaskPending, DesiredStatus: ecs.TaskRunning, Reserved: d.Needs(nil)})
-			if n < 800 {
+			if n < 500 {
 				most = max(most, tx.InstanceCounts(placed[0]).Pending)
 			}
 		}
 		if most > 1 {
-			t.Errorf("with 800 tasks on 1000 instances one has %d", most)
+			t.Errorf("with 500 tasks on 1000 instances one has %d", most)
 		}
 		if placed, failures := placement.Place(&tx.Tables, r); len(placed) != 0 || len(failures) != 1000 {
 			t.Errorf("a full cluster placed %d, with %d failures", len(placed), len(failures))
