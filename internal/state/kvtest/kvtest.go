@@ -170,6 +170,9 @@ func atTheLimits(t *testing.T, b Backend) {
 		next++
 		commit(t, term, 3, put("large", strings.Repeat("x", limits.Bytes-len("large")-24)))
 	}
+	if limits.Ops > len(ops) {
+		return // Out of a test's reach.
+	}
 	tooMany := make([]state.Op, limits.Ops+10)
 	for i := range tooMany {
 		tooMany[i] = put(fmt.Sprintf("ops/%06d", i), "v")
