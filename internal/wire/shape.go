@@ -64,7 +64,6 @@ var (
 	typeTime     = reflect.TypeFor[time.Time]()
 	typeBytes    = reflect.TypeFor[[]byte]()
 	typeDocument = reflect.TypeFor[smithydocument.Marshaler]()
-	typeSchema   = reflect.TypeFor[smithy.Serializable]()
 )
 
 // planner makes shapes for the types of one service. The zero value isn't usable; it is safe for concurrent use.

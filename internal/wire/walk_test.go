@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	given := map[string]bool{}
 	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	// There are some hundreds of operations: a few values of each find a wrong name; -rapid.checks=1000 looks longer.
-	for name, value := range map[string]string{"rapid.checks": "40", "rapid.shrinktime": "3s", "rapid.nofailfile": "true"} {
+	for name, value := range map[string]string{"rapid.checks": "20", "rapid.shrinktime": "3s", "rapid.nofailfile": "true"} {
 		if given[name] {
 			continue
 		}
