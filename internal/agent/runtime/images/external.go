@@ -62,7 +62,8 @@ func dialContainerd(ctx context.Context, address, snapshotter string) (*backend,
 
 // makeNamespace also shows that containerd answers.
 func makeNamespace(ctx context.Context, conn *grpc.ClientConn) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	// Older ones want to know in which namespace it happens that one is made.
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(ctx, Namespace), 10*time.Second)
 	defer cancel()
 	_, err := namespacesapi.NewNamespacesClient(conn).Create(ctx,
 		&namespacesapi.CreateNamespaceRequest{Namespace: &namespacesapi.Namespace{Name: Namespace}})

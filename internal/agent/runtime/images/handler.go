@@ -66,6 +66,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, runtime.ErrNotFound):
 		return http.StatusNotFound
+	case errors.Is(err, ErrName):
+		return http.StatusBadRequest
 	case errors.Is(err, ErrInUse):
 		return http.StatusConflict
 	case errors.Is(err, ErrArchive):

@@ -37,7 +37,7 @@ func (s *Store) ImportAs(ctx context.Context, r io.Reader, name string) ([]*runt
 			return nil, fmt.Errorf("import: %w", err)
 		}
 		if digestOf(full) != "" {
-			return nil, fmt.Errorf("import: %q: an image cannot be given a name with a digest", name)
+			return nil, fmt.Errorf("import: %w %q: an image cannot be given a name with a digest", ErrName, name)
 		}
 		name = full
 	}

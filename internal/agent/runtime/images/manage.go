@@ -134,7 +134,7 @@ func failed(resp *http.Response) error {
 		f.Error = "the agent answered " + resp.Status
 	}
 	kinds := map[int]error{
-		http.StatusNotFound: runtime.ErrNotFound, http.StatusConflict: ErrInUse, http.StatusUnprocessableEntity: ErrArchive,
+		http.StatusNotFound: runtime.ErrNotFound, http.StatusBadRequest: ErrName, http.StatusConflict: ErrInUse, http.StatusUnprocessableEntity: ErrArchive,
 		http.StatusServiceUnavailable: errClosed, http.StatusInsufficientStorage: syscall.ENOSPC,
 	}
 	return &remoteError{f.Error, kinds[resp.StatusCode]}

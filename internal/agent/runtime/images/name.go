@@ -1,6 +1,7 @@
 package images
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,12 +12,15 @@ import (
 // dangling is the repository under which an image is kept that lost its name to a newer one while it was in use.
 const dangling = "roadstead.local/replaced"
 
+// ErrName is wrapped by what is returned for a name that is no image's.
+var ErrName = errors.New("invalid reference")
+
 // Normalize gives a reference in full, as Docker does: busybox is docker.io/library/busybox:latest. A digest wins over a tag
 // beside it.
 func Normalize(name string) (string, error) {
 	ref, err := reference.ParseDockerRef(name)
 	if err != nil {
-		return "", fmt.Errorf("invalid reference %q: %w", name, err)
+		return "", fmt.Errorf("%w %q: %w", ErrName, name, err)
 	}
 	return ref.String(), nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 
 	"roadstead.dev/roadstead/internal/agent/runtime"
@@ -59,6 +60,9 @@ type Store struct {
 	// base ends when the store is closed; pulls run under it.
 	base  context.Context
 	close context.CancelFunc
+	// closed is done by the first Close.
+	closed   sync.Once
+	closeErr error
 
 	holds   holds
 	flights flights
@@ -75,6 +79,11 @@ var _ runtime.Images = (*Store)(nil)
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
+	}
+	// containerd's libraries log to a logger of their own, which writes to standard error. What goes wrong comes back as an
+	// error, too; the rest is for its developers.
+	if err := log.SetLevel(log.FatalLevel); err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
 	}
 	back, err := openBackend(ctx, &cfg)
 	if err != nil {
@@ -132,7 +141,7 @@ func (c *Config) complete() error {
 // recover forgets what was under way when an earlier process ended, and reads the images that are complete.
 func (s *Store) recover(ctx context.Context) error {
 	ctx = namespaces.WithNamespace(ctx, Namespace)
-	if err := s.holds.open(filepath.Join(s.cfg.Dir, "holds")); err != nil {
+	if err := s.holds.open(filepath.Join(s.cfg.Dir, "holds"), s.log); err != nil {
 		return err
 	}
 	if err := s.back.dropLeases(ctx); err != nil {
@@ -156,13 +165,17 @@ func (s *Store) recover(ctx context.Context) error {
 	return s.back.collect(ctx)
 }
 
-// Close ends the pulls that are under way and closes the store. Containers are not touched.
+// Close ends the pulls that are under way and closes the store. Containers are not touched. Closing again does nothing.
 func (s *Store) Close() error {
-	s.close()
-	s.flights.wait()
-	s.busy.stop()
-	s.registry.close()
-	return s.back.close()
+	s.closed.Do(func() {
+		s.close()
+		s.flights.wait()
+		s.busy.stop()
+		s.holds.close()
+		s.registry.close()
+		s.closeErr = s.back.close()
+	})
+	return s.closeErr
 }
 
 // context gives what is under way for a caller the store's namespace, and ends it when the store closes.

@@ -4,116 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 
-	"net/url"
-
 	"roadstead.dev/roadstead/internal/agent/runtime"
 )
-
-// holds are who uses which image. They are kept on disk too, as symbolic links from the holder's name to the image's
-// digest, because containers outlive the agent, and a command that removes an image may run while no agent does.
-type holds struct {
-	mu  sync.Mutex
-	dir string
-	// by is the image's digest, by holder. mine are those made in this process.
-	by   map[string]string
-	mine map[string]bool
-}
-
-func (h *holds) open(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	h.dir, h.by, h.mine = dir, map[string]string{}, map[string]bool{}
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		holder, err := url.PathUnescape(f.Name())
-		if err != nil {
-			continue
-		}
-		if key, err := os.Readlink(filepath.Join(dir, f.Name())); err == nil {
-			h.by[holder] = key
-		}
-	}
-	return nil
-}
-
-func (h *holds) path(holder string) string { return filepath.Join(h.dir, url.PathEscape(holder)) }
-
-// add gives an error if the hold could not be stored; it holds in this process all the same.
-func (h *holds) add(holder, key string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mine[holder] = true
-	if h.by[holder] == key {
-		return nil
-	}
-	_, had := h.by[holder]
-	h.by[holder] = key
-	if had {
-		if err := os.Remove(h.path(holder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return os.Symlink(key, h.path(holder))
-}
-
-// drop tells whether the holder held something.
-func (h *holds) drop(holder string) (key string, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	key, ok := h.by[holder]
-	if !ok {
-		return "", nil
-	}
-	delete(h.by, holder)
-	delete(h.mine, holder)
-	if err := os.Remove(h.path(holder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	return key, nil
-}
-
-// of gives those who hold an image, in order.
-func (h *holds) of(key string) []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var list []string
-	for holder, k := range h.by {
-		if k == key {
-			list = append(list, holder)
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-// stale gives the holders of an earlier process.
-func (h *holds) stale() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var list []string
-	for holder := range h.by {
-		if !h.mine[holder] {
-			list = append(list, holder)
-		}
-	}
-	return list
-}
 
 // keyOf gives the digest by which an image is held: the manifest's, whatever it was asked for by.
 func (s *Store) keyOf(image *runtime.Image) string {
@@ -127,17 +27,12 @@ func (s *Store) keyOf(image *runtime.Image) string {
 
 // Hold keeps an image from being removed, also by later processes, until Release or Settle.
 func (s *Store) Hold(image *runtime.Image, holder string) {
-	if err := s.holds.add(holder, s.keyOf(image)); err != nil {
-		s.log.Warn("image is held in this process only", "image", image.Name, "holder", holder, "err", err)
-	}
+	s.holds.add(holder, s.keyOf(image))
 }
 
 // Release ends a Hold. It is no error if there is none.
 func (s *Store) Release(holder string) {
-	key, err := s.holds.drop(holder)
-	if err != nil {
-		s.log.Warn("an image's hold is still on disk", "holder", holder, "err", err)
-	}
+	key := s.holds.drop(holder)
 	if key == "" {
 		return
 	}
@@ -153,7 +48,7 @@ func (s *Store) Release(holder string) {
 // Settle ends the holds of an earlier process that were not made again in this one. An agent calls it when it has found its
 // containers again and held their images.
 func (s *Store) Settle() {
-	for _, holder := range s.holds.stale() {
+	for _, holder := range s.holds.earlier() {
 		s.Release(holder)
 	}
 }
