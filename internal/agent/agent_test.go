@@ -30,6 +30,8 @@ func TestAgentRunsTasks(t *testing.T) {
 	onFakeTime(t, func(t *testing.T, b *box) {
 		cfg := b.config()
 		cfg.Attributes = []domain.Attribute{{Name: "rack", Value: "7"}}
+		connected := 0
+		cfg.OnConnected = func() { connected++ }
 		stop := b.boot(cfg)
 		p := b.server.accept()
 		checkRegistration(t, b.server.callsOf("RegisterContainerInstance")[0].body)
@@ -40,6 +42,10 @@ func TestAgentRunsTasks(t *testing.T) {
 		p.send(acs.TypeHeartbeat, acs.Heartbeat{MessageID: "h-1", Healthy: true})
 		if beat := expect[acs.HeartbeatAck](p, acs.TypeHeartbeatAck); beat.MessageID != "h-1" {
 			t.Errorf("heartbeat: %+v", beat)
+		}
+		synctest.Wait()
+		if connected != 1 {
+			t.Errorf("said %d times that it is connected", connected)
 		}
 		d, run := task("serve", "serve")
 		p.tasks(acs.TypeTasks, runMessage(d, run))

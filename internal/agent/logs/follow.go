@@ -9,7 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -39,9 +40,9 @@ type gap struct {
 // follower reads the lines of a file across its rotation: Path is renamed to Path.1, that to Path.2 and so on. It holds
 // the file that it reads open, so that this one is read to its end whatever becomes of its name.
 type follower struct {
-	path  string
-	file  *os.File
-	inode uint64
+	path string
+	file *os.File
+	id   fileID
 	// buf[begin:] was read from the file and is not consumed; it starts at offset.
 	buf    []byte
 	begin  int
@@ -53,20 +54,20 @@ type follower struct {
 	// mark is the checksum of the file's beginning when the position was marked.
 	marked int64
 	mark   uint32
-	// sizes are the newer files that were seen waiting, by inode.
-	sizes map[uint64]int64
+	// sizes are the newer files that were seen waiting.
+	sizes map[fileID]int64
 	lost  gap
 }
 
 // newFollower goes on at a position. If that is gone, or there was none, it begins at the oldest file.
 func newFollower(path string, at position) (*follower, error) {
-	f := &follower{path: path, sizes: map[uint64]int64{}}
+	f := &follower{path: path, sizes: map[fileID]int64{}}
 	if at.Inode == 0 {
 		return f, nil
 	}
 	resumed := false
-	err := f.walk(func(i int, info fs.FileInfo) (bool, error) {
-		if inodeOf(info) != at.Inode {
+	err := f.walk(func(i int, info fileInfo) (bool, error) {
+		if info.inode != at.Inode {
 			return true, nil
 		}
 		file, err := os.Open(f.name(i))
@@ -87,15 +88,15 @@ func newFollower(path string, at position) (*follower, error) {
 
 // walk calls each for the files that there are, the newest first, until that says to stop. While the runtime rotates them
 // one name may be missing; the files only move in the direction of the walk, so none is passed by.
-func (f *follower) walk(each func(i int, info fs.FileInfo) (more bool, err error)) error {
+func (f *follower) walk(each func(i int, at fileInfo) (more bool, err error)) error {
 	for i, missing := 0, 0; missing < 2; i++ {
-		info, err := os.Stat(f.name(i))
+		info, err := statFile(f.name(i))
 		if errors.Is(err, fs.ErrNotExist) {
 			missing++
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("look for log: %w", err)
+			return err
 		}
 		missing = 0
 		if more, err := each(i, info); !more || err != nil {
@@ -107,14 +108,14 @@ func (f *follower) walk(each func(i int, info fs.FileInfo) (more bool, err error
 
 // resume takes a file if the position is in it.
 func (f *follower) resume(file *os.File, at position) bool {
-	info, err := file.Stat()
-	if err != nil || inodeOf(info) != at.Inode || info.Size() < at.Offset {
+	info, err := statOpen(file)
+	if err != nil || info.inode != at.Inode || info.size < at.Offset {
 		return false
 	}
 	if mark, err := markOf(file, at.Offset); err != nil || mark != at.Mark {
 		return false
 	}
-	f.file, f.inode, f.offset, f.marked, f.mark = file, at.Inode, at.Offset, at.Offset, at.Mark
+	f.file, f.id, f.offset, f.marked, f.mark = file, info.fileID, at.Offset, at.Offset, at.Mark
 	return true
 }
 
@@ -136,7 +137,7 @@ func (f *follower) position() (position, error) {
 		return position{}, fmt.Errorf("read log: %w", err)
 	}
 	f.marked, f.mark = f.offset, mark
-	return position{Inode: f.inode, Offset: f.offset, Mark: mark}, nil
+	return position{Inode: f.id.inode, Offset: f.offset, Mark: mark}, nil
 }
 
 // markOf is a checksum of the file's beginning, as far as it was consumed: that part never changes.
@@ -252,7 +253,7 @@ func (f *follower) advance() (bool, error) {
 		return false, fmt.Errorf("open log: %w", err)
 	}
 	// If ours has the same name still, the other was the next when it was opened.
-	if still, err := os.Stat(f.name(at)); err != nil || inodeOf(still) != f.inode {
+	if still, err := statFile(f.name(at)); err != nil || still.fileID != f.id {
 		next.Close()
 		return true, nil
 	}
@@ -260,27 +261,38 @@ func (f *follower) advance() (bool, error) {
 }
 
 // find looks for our file among the names: its number, or -1 if it has none any more. On the way it notes the sizes of
-// those that are newer.
+// those that are newer, and counts those as lost that were noted earlier and are gone.
 func (f *follower) find() (int, error) {
 	at := -1
-	err := f.walk(func(i int, info fs.FileInfo) (bool, error) {
-		if inodeOf(info) == f.inode {
+	seen := map[fileID]bool{}
+	err := f.walk(func(i int, info fileInfo) (bool, error) {
+		if info.fileID == f.id {
 			at = i
 			return false, nil
 		}
-		f.sizes[inodeOf(info)] = info.Size()
+		f.sizes[info.fileID] = info.size
+		seen[info.fileID] = true
 		return true, nil
 	})
-	return at, err
+	if err != nil {
+		return 0, err
+	}
+	for id, size := range f.sizes {
+		if !seen[id] {
+			f.lost.bytes += size
+			delete(f.sizes, id)
+		}
+	}
+	return at, nil
 }
 
 // truncated handles a file that its writer emptied in place, which is what keeping only one file comes to.
 func (f *follower) truncated() (bool, error) {
-	info, err := f.file.Stat()
+	info, err := statOpen(f.file)
 	if err != nil {
-		return false, fmt.Errorf("look at log: %w", err)
+		return false, err
 	}
-	if info.Size() >= f.offset+int64(len(f.buf)-f.begin) {
+	if info.size >= f.offset+int64(len(f.buf)-f.begin) {
 		// It may have been emptied and grown again.
 		if mark, err := markOf(f.file, f.marked); err == nil && mark == f.mark {
 			return false, nil
@@ -293,30 +305,20 @@ func (f *follower) truncated() (bool, error) {
 
 // skipLost goes on at the oldest file that there is, when ours has been removed: there may have been others between.
 func (f *follower) skipLost() (bool, error) {
-	waiting := f.sizes
-	f.sizes = map[uint64]int64{}
 	moved, err := f.openOldest()
 	if !moved || err != nil {
-		f.sizes = waiting
 		return false, err
-	}
-	if _, err := f.find(); err != nil { // the newer ones of now are not lost
-		return false, err
-	}
-	for inode, size := range waiting {
-		if _, here := f.sizes[inode]; !here && inode != f.inode {
-			f.lost.bytes += size
-		}
 	}
 	f.lost.found = true
-	return true, nil
+	_, err = f.find() // counts what was removed meanwhile
+	return true, err
 }
 
 // openOldest takes the file with the highest number.
 func (f *follower) openOldest() (bool, error) {
-	oldest := -1
-	err := f.walk(func(i int, _ fs.FileInfo) (bool, error) {
-		oldest = i
+	oldest, want := -1, fileInfo{}
+	err := f.walk(func(i int, info fileInfo) (bool, error) {
+		oldest, want = i, info
 		return true, nil
 	})
 	if oldest < 0 || err != nil {
@@ -329,20 +331,24 @@ func (f *follower) openOldest() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("open log: %w", err)
 	}
+	if got, err := statOpen(file); err != nil || got.fileID != want.fileID {
+		file.Close()
+		return true, err // the same
+	}
 	return true, f.take(file)
 }
 
 // take begins another file.
 func (f *follower) take(file *os.File) error {
-	info, err := file.Stat()
+	info, err := statOpen(file)
 	if err != nil {
 		file.Close()
-		return fmt.Errorf("look at log: %w", err)
+		return err
 	}
 	f.close()
-	f.file, f.inode, f.offset, f.ended, f.skipping = file, inodeOf(info), 0, false, false
+	f.file, f.id, f.offset, f.ended, f.skipping = file, info.fileID, 0, false, false
 	f.buf, f.begin, f.marked, f.mark = f.buf[:0], 0, 0, 0
-	delete(f.sizes, f.inode)
+	delete(f.sizes, f.id)
 	return nil
 }
 
@@ -353,9 +359,26 @@ func (f *follower) close() {
 	}
 }
 
-func inodeOf(info fs.FileInfo) uint64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Ino
+// fileID tells a file from others, also from one that had its inode before. Where the file system does not tell when a
+// file was made, born is zero.
+type fileID struct {
+	inode uint64
+	born  unix.StatxTimestamp
+}
+
+type fileInfo struct {
+	fileID
+	size int64
+}
+
+func statFile(path string) (fileInfo, error) { return statx(unix.AT_FDCWD, path, 0) }
+
+func statOpen(file *os.File) (fileInfo, error) { return statx(int(file.Fd()), "", unix.AT_EMPTY_PATH) }
+
+func statx(fd int, path string, flags int) (fileInfo, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, path, flags, unix.STATX_INO|unix.STATX_SIZE|unix.STATX_BTIME, &st); err != nil {
+		return fileInfo{}, fmt.Errorf("look for log: %w", &fs.PathError{Op: "statx", Path: path, Err: err})
 	}
-	return 0
+	return fileInfo{fileID: fileID{inode: st.Ino, born: st.Btime}, size: int64(st.Size)}, nil
 }

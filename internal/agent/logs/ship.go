@@ -26,7 +26,7 @@ type shipment struct {
 	decoder  decoder
 	lastPut  time.Time
 	lastLine time.Time
-	lastTime time.Time // of a record, by the container's clock
+	lost     string // what is to be told before the next line
 	bad      int
 	unsaved  bool // what was sent is not in the cursor, for want of room on the disk
 
@@ -72,8 +72,8 @@ func (s *shipment) start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	go func() {
-		defer s.released()
 		defer close(s.done)
+		defer s.released()
 		defer s.follow.close()
 		defer unwatch()
 		s.result = s.run(ctx)
@@ -109,6 +109,7 @@ func (s *shipment) Close() {
 func (s *shipment) run(ctx context.Context) error {
 	retry := time.Duration(0)
 	for {
+		last := s.draining() // before we look: what is written before the drain is read
 		sent, err := s.round(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -121,7 +122,8 @@ func (s *shipment) run(ctx context.Context) error {
 		case sent:
 			retry = 0
 			continue
-		case s.draining():
+		case last:
+			s.placeLost(time.Now())
 			if s.assemble.flush(); len(s.assemble.Queue) == 0 {
 				return nil
 			}
@@ -196,23 +198,28 @@ func (s *shipment) decodeLine(line []byte) {
 		s.bad++
 		return
 	}
+	s.placeLost(r.time)
 	s.assemble.add(r)
-	s.lastLine, s.lastTime = time.Now(), r.time
+	s.lastLine = time.Now()
 }
 
-// reportLost puts a line in the place of output that was rotated away, with the time of the last event before it.
+// reportLost keeps what is to be told of output that was rotated away.
 func (s *shipment) reportLost() {
-	text := "roadstead: output was lost here: it was written faster than it could be sent, and its files were rotated away"
+	s.lost = "roadstead: output was lost here: it was written faster than it could be sent, and its files were rotated away"
 	if n := s.follow.lost.bytes; n > 0 {
-		text += fmt.Sprintf(" (at least %d bytes)", n)
+		s.lost += fmt.Sprintf(" (at least %d bytes)", n)
 	}
 	s.dest.log.Warn("output was rotated away before it could be sent", "bytes", s.follow.lost.bytes)
 	s.follow.lost = gap{}
 	s.assemble.flush() // its other half is gone
-	if s.lastTime.IsZero() {
-		s.lastTime = time.Now()
+}
+
+// placeLost puts that line before the first one that is not lost, with the same time.
+func (s *shipment) placeLost(at time.Time) {
+	if s.lost != "" {
+		s.assemble.Queue = append(s.assemble.Queue, event{Text: s.lost, Millis: at.UnixMilli()})
+		s.lost = ""
 	}
-	s.assemble.Queue = append(s.assemble.Queue, event{Text: text, Millis: s.lastTime.UnixMilli()})
 }
 
 func (s *shipment) reportBad() {
@@ -281,7 +288,7 @@ func (s *shipment) wait(ctx context.Context, retry time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-drain:
+	case <-drain: // closed: the next round is the last
 	case <-s.wake:
 	case <-timer.C:
 		if s.assemble.holding() && time.Since(s.lastLine) >= s.cfg.MultilineWait {
