@@ -1,0 +1,194 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"roadstead.dev/roadstead/internal/agent/monitor/link"
+)
+
+// The files of a container, in its directory Dir/containers/ID, which is the OCI bundle too.
+const (
+	containersDir = "containers"
+	runtimesDir   = "run" // Dir/run/RUNTIME is the OCI runtime's own state
+	deletedPrefix = ".deleted-"
+
+	recordFile  = "start.json"   // written first: what is needed to clear up
+	runningFile = "running.json" // written when it runs
+	exitFile    = "exit.json"    // written when it has exited
+	configFile  = "config.json"
+	pidFile     = "pid"
+	messageFile = "runtime.log"
+	rootfsDir   = "rootfs"
+	upperDir    = "upper"
+	workDir     = "work"
+)
+
+// phase is where a container is in the monitor's hands.
+type phase int
+
+const (
+	starting phase = iota
+	running
+	exited
+	deleting
+)
+
+// record is a container's recordFile.
+type record struct {
+	ID         string            `json:"id"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Runtime    string            `json:"runtime"`
+	Cgroup     string            `json:"cgroup"`
+	CgroupRoot string            `json:"cgroupRoot"`
+	Log        link.Log          `json:"log"`
+	Terminal   bool              `json:"terminal,omitempty"`
+	BootID     string            `json:"bootID"`
+}
+
+// process is a container's runningFile.
+type process struct {
+	Pid int `json:"pid"`
+	// StartTicks is when the process started, as proc_pid_stat(5) has it: with the pid it names the process for ever. It is
+	// 0 for one that had ended before it was looked at.
+	StartTicks uint64    `json:"startTicks"`
+	StartedAt  time.Time `json:"startedAt"`
+}
+
+// container is one that was asked for and not deleted. Its fields below done are guarded by Monitor.mu.
+type container struct {
+	record
+	dir string
+	// output takes in what it writes; nil if that is discarded or all taken.
+	output *output
+	// unmounted is closed when the monitor's own mount of the rootfs is gone: the container has its own.
+	unmounted chan struct{}
+	// done is closed when its exit is on disk.
+	done chan struct{}
+
+	phase  phase
+	status link.Status
+	// pidfd is its first process, or -1.
+	pidfd int
+	// deleted is closed when a deletion under way is over.
+	deleted chan struct{}
+}
+
+func (m *Monitor) newContainer(r record) *container {
+	return &container{
+		record: r, dir: filepath.Join(m.cfg.Dir, containersDir, r.ID), unmounted: make(chan struct{}), done: make(chan struct{}),
+		pidfd: -1, status: link.Status{ID: r.ID, Labels: r.Labels},
+	}
+}
+
+func (c *container) path(name string) string { return filepath.Join(c.dir, name) }
+
+// stateDir is the OCI runtime's directory for the container.
+func (m *Monitor) stateDir(c *container) string {
+	return filepath.Join(m.runtimeRoot(c.Runtime), c.ID)
+}
+
+func (m *Monitor) runtimeRoot(runtime string) string {
+	return filepath.Join(m.cfg.Dir, runtimesDir, runtime)
+}
+
+// hold counts the container in the cgroups above its own, up to its CgroupRoot; release discounts it and removes those that
+// have none left. Both need m.mu: a start that has been counted finds the cgroups that it will use left alone.
+func (m *Monitor) hold(c *container) {
+	for path := range c.parents() {
+		m.parents[path]++
+	}
+}
+
+func (m *Monitor) release(c *container) {
+	for path := range c.parents() {
+		if m.parents[path]--; m.parents[path] > 0 {
+			continue
+		}
+		delete(m.parents, path)
+		m.groups.RemoveEmpty(path)
+	}
+}
+
+// parents are the cgroups above a container's own, from below.
+func (r *record) parents() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for path := filepath.Dir(r.Cgroup); path != "/" && path != "."; path = filepath.Dir(path) {
+			if !yield(path) || path == r.CgroupRoot {
+				return
+			}
+		}
+	}
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", filepath.Base(path), err)
+	}
+	return writeFile(path, data)
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("decode %s: %w", path, err)
+	}
+	return nil
+}
+
+func bootID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data)), err
+}
+
+// errGone says that a process is not there any more.
+var errGone = errors.New("the process has ended")
+
+// startTicks reads when a process started. The name in the second field may hold anything, so fields are counted from its end.
+func startTicks(pid int) (uint64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return 0, errGone
+	}
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields))
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+// openProcess gives a descriptor of a process that started when said; errGone if there is none.
+func openProcess(pid int, ticks uint64) (int, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		return -1, errGone
+	}
+	if err != nil {
+		return -1, fmt.Errorf("pidfd_open: %w", err)
+	}
+	if now, err := startTicks(pid); err != nil || now != ticks {
+		unix.Close(fd)
+		if err == nil {
+			err = errGone
+		}
+		return -1, err
+	}
+	return fd, nil
+}

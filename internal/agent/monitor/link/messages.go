@@ -1,0 +1,126 @@
+package link
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"time"
+)
+
+// The methods a client may call.
+const (
+	MethodHello    = "hello"    // Hello -> HelloReply
+	MethodStart    = "start"    // StartRequest -> Status
+	MethodCancel   = "cancel"   // CancelRequest, not answered: the start that it names answers
+	MethodKill     = "kill"     // KillRequest -> nothing
+	MethodDelete   = "delete"   // DeleteRequest -> nothing
+	MethodGet      = "get"      // IDRequest -> Status
+	MethodList     = "list"     // -> ListReply
+	MethodShutdown = "shutdown" // ShutdownRequest -> nothing
+)
+
+// EventExit is sent to every client when a container has exited, after that is on disk. Its body is a Status.
+const EventExit = "exit"
+
+// The files in a monitor's directory that a client needs.
+const (
+	socketName = "monitor.sock"
+	LockName   = "monitor.lock"
+	logName    = "monitor.log"
+)
+
+// SocketPath is the monitor's socket.
+func SocketPath(dir string) string { return filepath.Join(dir, socketName) }
+
+// Hello opens a connection.
+type Hello struct {
+	Version int `json:"version"`
+}
+
+// HelloReply says who answers.
+type HelloReply struct {
+	Version int `json:"version"`
+	Pid     int `json:"pid"`
+}
+
+// StartRequest asks for a container. The caller has resolved everything but what only the mounted image tells.
+type StartRequest struct {
+	ID     string            `json:"id"`
+	Labels map[string]string `json:"labels,omitempty"`
+	// Runtime is the OCI runtime: a name to look up in PATH or an absolute path; empty for the machine's best.
+	Runtime string `json:"runtime,omitempty"`
+	// Config is the OCI runtime configuration. The monitor fills in process.user, HOME, and root.path.
+	Config json.RawMessage `json:"config"`
+	// Seccomp is linux.seccomp. It travels apart so that the monitor can keep what the runtime compiles of it.
+	Seccomp json.RawMessage `json:"seccomp,omitempty"`
+	// Layers are the lower directories of the overlay, topmost first.
+	Layers []string `json:"layers"`
+	// User is as in an image's configuration.
+	User string `json:"user,omitempty"`
+	// Cgroup is the container's cgroup from the root of each hierarchy. CgroupRoot is above it; what is between the two is
+	// removed when its last container is.
+	Cgroup     string `json:"cgroup"`
+	CgroupRoot string `json:"cgroupRoot"`
+	Log        Log    `json:"log"`
+	Terminal   bool   `json:"terminal,omitempty"`
+}
+
+// Log says where output goes, as runtime.LogSpec.
+type Log struct {
+	Path     string `json:"path,omitempty"`
+	MaxBytes int64  `json:"maxBytes,omitempty"`
+	MaxFiles int    `json:"maxFiles,omitempty"`
+}
+
+// CancelRequest gives up a start that is under way by its frame's ID.
+type CancelRequest struct {
+	Frame uint64 `json:"frame"`
+}
+
+// KillRequest sends a signal.
+type KillRequest struct {
+	ID     string `json:"id"`
+	Signal int    `json:"signal"`
+	All    bool   `json:"all,omitempty"`
+}
+
+// DeleteRequest forgets a container; with Force also one that runs, which is killed.
+type DeleteRequest struct {
+	ID       string `json:"id"`
+	KeepLogs bool   `json:"keepLogs,omitempty"`
+	Force    bool   `json:"force,omitempty"`
+}
+
+// IDRequest names a container.
+type IDRequest struct {
+	ID string `json:"id"`
+}
+
+// ShutdownRequest ends the monitor. It is refused while containers run, unless they are to be left running.
+type ShutdownRequest struct {
+	Leave bool `json:"leave,omitempty"`
+}
+
+// ListReply has every container that was started and not deleted.
+type ListReply struct {
+	Containers []Status `json:"containers"`
+}
+
+// The values of Status.State.
+const (
+	StateRunning = "running"
+	StateExited  = "exited"
+)
+
+// Status is runtime.Status on the wire and on disk.
+type Status struct {
+	ID        string            `json:"id"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	State     string            `json:"state"`
+	Pid       int               `json:"pid,omitempty"`
+	StartedAt time.Time         `json:"startedAt"`
+	ExitedAt  time.Time         `json:"exitedAt,omitzero"`
+	ExitCode  int               `json:"exitCode"`
+	OOMKilled bool              `json:"oomKilled,omitempty"`
+	// LogDropped is how many entries the log could not take, for want of room on the disk mostly.
+	LogDropped int64 `json:"logDropped,omitempty"`
+}

@@ -1,0 +1,178 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"roadstead.dev/roadstead/internal/agent/monitor/link"
+)
+
+// recover takes over what an earlier monitor of this directory left.
+func (m *Monitor) recover(ctx context.Context) error {
+	dir := filepath.Join(m.cfg.Dir, containersDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), deletedPrefix) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+			continue
+		}
+		// One container that cannot be taken over is no reason to lose the others.
+		if err := m.recoverContainer(ctx, filepath.Join(dir, e.Name()), boot); err != nil {
+			m.log.Error("a container cannot be taken over", "container", e.Name(), "error", err)
+		}
+	}
+	return nil
+}
+
+func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error {
+	var r record
+	if err := readJSON(filepath.Join(dir, recordFile), &r); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return os.RemoveAll(dir) // nothing is done before the record is there
+		}
+		return err
+	}
+	if r.ID != filepath.Base(dir) {
+		return fmt.Errorf("its record is of %q", r.ID)
+	}
+	c := m.newContainer(r)
+	close(c.unmounted) // with the mount namespace of the earlier monitor
+	m.mu.Lock()
+	m.containers[c.ID] = c
+	m.hold(c)
+	m.mu.Unlock()
+	var status link.Status
+	if err := readJSON(c.path(exitFile), &status); err == nil {
+		m.mu.Lock()
+		c.phase, c.status = exited, status
+		m.mu.Unlock()
+		close(c.done)
+		return nil
+	}
+	var p process
+	switch err := readJSON(c.path(runningFile), &p); {
+	case err == nil:
+		return m.adopt(c, p, r.BootID == boot)
+	case errors.Is(err, os.ErrNotExist):
+		return m.abort(ctx, c)
+	default:
+		return err
+	}
+}
+
+// abortTimeout bounds the wait for an OCI runtime that outlived its monitor.
+const abortTimeout = 10 * time.Second
+
+// abort clears up a start that the earlier monitor's end cut off.
+func (m *Monitor) abort(ctx context.Context, c *container) error {
+	f, err := os.Open(c.path(recordFile))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// The OCI runtime holds the lock while it runs, and would make things after we removed them.
+	for deadline := time.Now().Add(abortTimeout); unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil; {
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return errors.New("the OCI runtime that was to start it does not end")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	m.log.Warn("a start that was cut off is cleared up", "container", c.ID)
+	return m.erase(c, false)
+}
+
+// adopt takes over a container that was running.
+func (m *Monitor) adopt(c *container, p process, sameBoot bool) error {
+	c.status.State, c.status.StartedAt, c.status.Pid = link.StateRunning, p.StartedAt, p.Pid
+	c.phase = running
+	if !sameBoot || p.StartTicks == 0 {
+		m.ended(c, exit{code: -1, at: time.Now()})
+		return nil
+	}
+	fd, err := openProcess(p.Pid, p.StartTicks)
+	if errors.Is(err, errGone) {
+		m.ended(c, exit{code: -1, at: time.Now()})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.pidfd = fd
+	if err := m.takeOutput(c); err != nil {
+		m.log.Error("a container's output cannot be taken over", "container", c.ID, "error", err)
+	}
+	// The watch has a descriptor of its own: the container's is closed when its end is recorded.
+	watched, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	go func() {
+		code, err := awaitExit(watched)
+		if err != nil {
+			m.log.Warn("the exit code of a container cannot be had", "container", c.ID, "error", err)
+		}
+		m.ended(c, exit{code: code, at: time.Now()})
+	}()
+	return nil
+}
+
+// takeOutput goes on with a container's log. A terminal went with the earlier monitor.
+func (m *Monitor) takeOutput(c *container) error {
+	if c.Log.Path == "" || c.Terminal {
+		return nil
+	}
+	log, err := m.openLog(c.Log)
+	if err != nil {
+		return err
+	}
+	c.output = &output{log: log}
+	return c.output.attach(c.dir)
+}
+
+// awaitExit waits for the end of a process that is not our child and closes its descriptor. The code is -1 if the kernel
+// is older than 6.15, which first tells it to others than the parent.
+func awaitExit(pidfd int) (int, error) {
+	f := os.NewFile(uintptr(pidfd), "pidfd")
+	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		return err == nil && n > 0
+	})
+	if err != nil {
+		return -1, err
+	}
+	// The code is there once the process's parent, which is init now, has collected it.
+	for wait := time.Millisecond; wait < time.Second; wait *= 2 {
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+		err = unix.IoctlPidfdInfo(pidfd, &info)
+		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return exitCode(unix.WaitStatus(info.Exit_code)), nil
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return -1, nil
+		}
+		time.Sleep(wait)
+	}
+	return -1, nil
+}
