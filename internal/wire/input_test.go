@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -141,6 +142,15 @@ func TestOddJSON(t *testing.T) {
 	}
 }
 
+// manyParts has names that would make a tree of half a million nodes.
+func manyParts() string {
+	var b strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&b, "p%d%s=&", i, strings.Repeat(".a", 98))
+	}
+	return b.String()
+}
+
 func TestBadQuery(t *testing.T) {
 	srv, got := registrar(t, 1<<20)
 	form := func(r *http.Request) {
@@ -152,6 +162,7 @@ func TestBadQuery(t *testing.T) {
 		{"Action=AssumeRole&DurationSeconds.1=1", "MalformedInput"},
 		{"Action=AssumeRole&Tags.member.x.Key=1", "MalformedInput"},
 		{"Action=AssumeRole&" + strings.Repeat("a.", 200) + "=1", "MalformedInput"},
+		{"Action=AssumeRole&" + manyParts(), "MalformedInput"},
 		{"Action=AssumeRole&%zz", "MalformedQueryString"},
 		{"Action=AssumeRole&a;b", "MalformedQueryString"},
 		{"Action=Assume", "InvalidAction"},

@@ -21,8 +21,11 @@ type queryNode struct {
 	kids  map[string]*queryNode
 }
 
+// maxNodes bounds a Query request's tree: a node with its map takes some 300 bytes, and a name may have a hundred parts.
+const maxNodes = maxDecoded / 300
+
 func queryTree(form url.Values) (*queryNode, error) {
-	root := &queryNode{}
+	root, nodes := &queryNode{}, 0
 	for name, values := range form {
 		if strings.Count(name, ".") >= maxDepth {
 			return nil, &decodeError{msg: "a parameter's name has more than 100 parts"}
@@ -36,6 +39,9 @@ func queryTree(form url.Values) (*queryNode, error) {
 			}
 			kid := n.kids[part]
 			if kid == nil {
+				if nodes++; nodes > maxNodes {
+					return nil, errTooBig.clone()
+				}
 				kid = &queryNode{}
 				n.kids[part] = kid
 			}
