@@ -41,7 +41,7 @@ func (s *Store) Put(ctx context.Context, group, stream string, events []Input) (
 	var res PutResult
 	size, err := checkBatch(events, now)
 	if err != nil {
-		return res, err
+		return PutResult{}, err
 	}
 	err = s.do(ctx, &request{size: size, run: func(t *tx) error {
 		g := s.group(group)
@@ -59,7 +59,10 @@ func (s *Store) Put(ctx context.Context, group, stream string, events []Input) (
 		res.Stored, res.Stream = st.Count, st.ID
 		return nil
 	}})
-	return res, err
+	if err != nil {
+		return PutResult{}, err // the writer may still be filling in res for a caller that left
+	}
+	return res, nil
 }
 
 // checkBatch refuses what no stream would take, and gives about the bytes that the batch will need.
