@@ -1,0 +1,46 @@
+# make up    everything on this machine, and an example to paste
+# make test  what CI runs
+
+SHELL := /bin/bash
+GO ?= go
+export CGO_ENABLED ?= 0
+UP_FLAGS ?=
+BENCH_FLAGS ?=
+
+.PHONY: up build images setup setup-run test check unit e2e bench clean
+
+up: setup-run build images
+	@exec bin/roadstead up $$(printf -- '--import %s ' bin/images/*.tar) $(UP_FLAGS)
+
+build:
+	@mkdir -p bin
+	@$(GO) build -trimpath -ldflags "-s -w" -o bin/roadstead ./cmd/roadstead
+
+images:
+	@mkdir -p bin/images
+	@$(GO) run ./internal/exampleimages/cmd bin/images
+
+test: setup check unit e2e
+
+bench: setup build images
+	$(GO) run ./test/bench $(BENCH_FLAGS)
+
+setup-run:
+	@scripts/setup run
+
+setup:
+	@scripts/setup test
+
+check:
+	@fmt=$$(gofmt -l cmd internal test); if [ -n "$$fmt" ]; then echo "not formatted:"; echo "$$fmt"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+unit:
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./cmd/... ./internal/...
+
+e2e:
+	$(GO) test -count=1 -timeout 10m ./test/...
+
+clean:
+	rm -rf bin

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"roadstead.dev/roadstead/internal/devcluster"
+	"roadstead.dev/roadstead/internal/keyring"
+)
+
+// nodeFlags are what `up` and `agent` both take.
+type nodeFlags struct {
+	cluster, containerd string
+	imports             []string
+	insecure            []string
+	reserve             int32
+}
+
+func (f *nodeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.cluster, "cluster", "default", "ECS cluster to join; made if it is not there")
+	cmd.Flags().StringVar(&f.containerd, "containerd", "", "address of a containerd to keep images in, in place of the built-in one")
+	cmd.Flags().StringArrayVar(&f.imports, "import", nil, "docker or OCI archive to import at the start, if it is not there (may be given again)")
+	cmd.Flags().StringSliceVar(&f.insecure, "insecure-registry", nil, "registries, HOST[:PORT], that speak plain HTTP; loopback ones may always")
+	cmd.Flags().Int32Var(&f.reserve, "reserve-memory", 128, "memory that tasks don't get, in MiB")
+}
+
+func (f *nodeFlags) config() *devcluster.NodeConfig {
+	return &devcluster.NodeConfig{Cluster: f.cluster, Containerd: f.containerd, Imports: f.imports, InsecureRegistries: f.insecure, ReservedMiB: f.reserve}
+}
+
+func agentCommand() *cobra.Command {
+	var node nodeFlags
+	var dataDir, server, region string
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run a node that joins a control plane",
+		Long: `Run a node that joins a control plane. It signs with an access key of its own: make one with "roadstead agent-key" on the
+server, and give it in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+
+The connection is not encrypted by Roadstead yet: across machines, put it into a tunnel or a private network.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(cmd)
+			if err != nil {
+				return err
+			}
+			key := keyring.Pair{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")}
+			if key.AccessKeyID == "" || key.SecretAccessKey == "" {
+				return fmt.Errorf("no access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to one that `roadstead agent-key` has made")
+			}
+			return devcluster.RunAgent(cmd.Context(), devcluster.AgentConfig{
+				DataDir: dataDir, Server: server, Region: region, Key: key, Node: *node.config(), Log: log,
+				Ready: func() { fmt.Fprintln(cmd.OutOrStdout(), "Joined", server) },
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dataDir, "data-dir", devcluster.DefaultDataDir, "where the node keeps everything; one process at a time uses it")
+	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8620", "the control plane's endpoint")
+	cmd.Flags().StringVar(&region, "region", "us-east-1", "the AWS region that the control plane plays")
+	node.add(cmd)
+	return cmd
+}
+
+func agentKeyCommand() *cobra.Command {
+	var dataDir string
+	cmd := &cobra.Command{
+		Use:   "agent-key",
+		Short: "Make an access key for an agent, as lines for a shell",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := devcluster.ReadProfile(dataDir); err != nil { // makes no keys for a directory that is none
+				return err
+			}
+			ring, err := keyring.Open(devcluster.DataDir(dataDir).Keys(), "")
+			if err != nil {
+				return err
+			}
+			key := ring.NewAgent()
+			fmt.Fprintf(cmd.OutOrStdout(), "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n", key.AccessKeyID, key.SecretAccessKey)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dataDir, "data-dir", devcluster.DefaultDataDir, "data directory of the control plane")
+	return cmd
+}
+
+func destroyCommand() *cobra.Command {
+	var dataDir string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "destroy",
+		Short: "End all containers of an installation and remove its network; what is stored stays",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				return fmt.Errorf("this ends all containers of %s: say --yes to do it", dataDir)
+			}
+			log, err := logger(cmd)
+			if err != nil {
+				return err
+			}
+			return devcluster.Destroy(cmd.Context(), dataDir, log)
+		},
+	}
+	cmd.Flags().StringVar(&dataDir, "data-dir", devcluster.DefaultDataDir, "data directory of the installation")
+	cmd.Flags().BoolVar(&yes, "yes", false, "really")
+	return cmd
+}

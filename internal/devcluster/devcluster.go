@@ -1,0 +1,100 @@
+// Package devcluster puts the parts together: a control plane, a node agent, or both in one process. It is what the
+// commands run, and what tests run in place of them.
+package devcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/keyring"
+)
+
+// Config says what to run and where.
+type Config struct {
+	// DataDir is where all is kept; one process at a time uses it.
+	DataDir string
+	// Listen is the address of the API, HOST:PORT. Port 0 picks a free one.
+	Listen string
+	// Place is the account and region that the installation plays.
+	Place ecs.Place
+	// EtcdEndpoints are of an etcd that runs elsewhere; none means one of our own.
+	EtcdEndpoints []string
+	// Node is the agent's part; nil runs the control plane alone.
+	Node *NodeConfig
+	Log  *slog.Logger
+	// Ready is called once, when clients can use the installation, its own node included.
+	Ready func(Info)
+}
+
+// Info is what a user needs to know of a running installation.
+type Info struct {
+	Endpoint string
+	DataDir  DataDir
+	Place    ecs.Place
+}
+
+// Run runs an installation until ctx ends or a part of it fails. Containers run on when it returns.
+func Run(ctx context.Context, cfg Config) error {
+	dir, lock, err := openDataDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	ring, err := keyring.Open(dir.Keys(), cfg.Place.Account)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w (say another --listen HOST:PORT)", err)
+	}
+	info := Info{Endpoint: "http://" + reachable(listener.Addr()), DataDir: dir, Place: cfg.Place}
+	if err := dir.writeProfile(cfg.Place.Region, info.Endpoint, ring.Root()); err != nil {
+		return errors.Join(fmt.Errorf("write the AWS profile: %w", err), listener.Close())
+	}
+	plane, err := newPlane(ctx, cfg, dir, ring, listener)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	parts := plane.parts()
+	if cfg.Node == nil {
+		if cfg.Ready != nil {
+			cfg.Ready(info)
+		}
+		return errors.Join(runStack(ctx, cfg.Log, parts), plane.close())
+	}
+	n, err := newNode(*cfg.Node, dir, info, ring.Root(), cfg.Log)
+	if err != nil {
+		return errors.Join(err, plane.close(), listener.Close())
+	}
+	n.ready = func() {
+		if cfg.Ready != nil {
+			cfg.Ready(info)
+		}
+	}
+	err = runStack(ctx, cfg.Log, append(parts, part{"node", n.run}))
+	return errors.Join(err, n.close(), plane.close())
+}
+
+// reachable is the address at which a listener is reached from its own machine.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
+}
+
+// hostname names this machine for people.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}

@@ -1,0 +1,49 @@
+package devcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+type hostKey struct{}
+
+// withHost keeps the host that a request was sent to: agents are told to connect to where they have reached us already.
+func withHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), hostKey{}, r.Host)))
+	})
+}
+
+// agentEndpoints gives where the caller, an agent, shall connect to.
+func agentEndpoints(ctx context.Context) (acs, telemetry string) {
+	host, _ := ctx.Value(hostKey{}).(string)
+	return "http://" + host + "/acs", "http://" + host + "/tcs"
+}
+
+// newErrorLog makes net/http say what it has to say at debug level: broken connections are clients' affairs.
+func newErrorLog(l *slog.Logger) *log.Logger {
+	return slog.NewLogLogger(l.Handler(), slog.LevelDebug)
+}
+
+// serveUntil answers requests until ctx ends; those under way then have five seconds more.
+func serveUntil(ctx context.Context, srv *http.Server, l net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(end); err != nil {
+		return errors.Join(fmt.Errorf("requests were cut off: %w", err), srv.Close())
+	}
+	return nil
+}

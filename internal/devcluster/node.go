@@ -1,0 +1,184 @@
+package devcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"roadstead.dev/roadstead/internal/agent"
+	"roadstead.dev/roadstead/internal/agent/logs"
+	"roadstead.dev/roadstead/internal/agent/netns"
+	"roadstead.dev/roadstead/internal/agent/runtime/images"
+	"roadstead.dev/roadstead/internal/agent/runtime/oci"
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/keyring"
+)
+
+// NodeConfig says how this machine is a container instance.
+type NodeConfig struct {
+	Cluster string
+	// Containerd is the address of one that runs already; empty keeps images in stores of our own.
+	Containerd string
+	// Imports are archives whose images shall be there before tasks run.
+	Imports []string
+	// InsecureRegistries speak plain HTTP. Loopback ones may always.
+	InsecureRegistries []string
+	// ReservedMiB is memory that tasks don't get.
+	ReservedMiB int32
+}
+
+// AgentConfig is for a node whose control plane is elsewhere.
+type AgentConfig struct {
+	DataDir, Server, Region string
+	Key                     keyring.Pair
+	Node                    NodeConfig
+	Log                     *slog.Logger
+	// Ready is called once, when the node has joined.
+	Ready func()
+}
+
+// RunAgent runs a node until ctx ends. Its containers run on.
+func RunAgent(ctx context.Context, cfg AgentConfig) error {
+	dir, lock, err := openDataDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	n, err := newNode(cfg.Node, dir, Info{Endpoint: cfg.Server, Place: ecs.Place{Region: cfg.Region}}, cfg.Key, cfg.Log)
+	if err != nil {
+		return err
+	}
+	n.ready = cfg.Ready
+	return errors.Join(n.run(ctx), n.close())
+}
+
+// node is an agent with all it works with.
+type node struct {
+	cfg     NodeConfig
+	dir     DataDir
+	log     *slog.Logger
+	images  *images.Store
+	runtime *oci.Runtime
+	agent   *agent.Agent
+	ready   func()
+}
+
+func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog.Logger) (_ *node, err error) {
+	n := &node{cfg: cfg, dir: dir, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if err := os.MkdirAll(dir.Node(), 0o700); err != nil {
+		return nil, err
+	}
+	n.images, err = images.Open(context.Background(), images.Config{Dir: dir.path("node/images"), Address: cfg.Containerd, InsecureRegistries: cfg.InsecureRegistries, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("open the images: %w", err)
+	}
+	if n.runtime, err = oci.New(ociConfig(dir, log)); err != nil {
+		return nil, fmt.Errorf("start the container runtime: %w", err)
+	}
+	network, err := netns.New(netnsConfig(dir, log))
+	if err != nil {
+		return nil, fmt.Errorf("start the network: %w", err)
+	}
+	creds := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
+	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: info.Place.Region, Credentials: creds, BaseEndpoint: &info.Endpoint})
+	var once sync.Once
+	n.agent, err = agent.New(agent.Config{
+		ServerURL: info.Endpoint, Cluster: cfg.Cluster, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"),
+		ReservedMemoryMiB: cfg.ReservedMiB,
+		Images:            n.images, Runtime: n.runtime, Network: network, Logs: logs.New(logs.Config{Client: client, Log: log}),
+		Log: log,
+		OnConnected: func() {
+			once.Do(func() {
+				if n.ready != nil {
+					n.ready()
+				}
+			})
+		},
+	})
+	return n, err
+}
+
+// run runs the node until ctx ends.
+func (n *node) run(ctx context.Context) error {
+	if err := n.importImages(ctx); err != nil {
+		return err
+	}
+	socket, err := listenUnix(n.dir.Socket())
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: images.Handler(n.images), ErrorLog: newErrorLog(n.log)}
+	return runStack(ctx, n.log, []part{
+		{"image requests", func(ctx context.Context) error { return serveUntil(ctx, srv, socket) }},
+		{"agent", n.agent.Run},
+	})
+}
+
+// importImages imports the archives whose images are not there yet.
+func (n *node) importImages(ctx context.Context) error {
+	for _, path := range n.cfg.Imports {
+		if err := n.importImage(ctx, path); err != nil {
+			return fmt.Errorf("import %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+func (n *node) importImage(ctx context.Context, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = n.images.Import(ctx, f)
+	return err
+}
+
+func (n *node) close() error {
+	var errs []error
+	if n.runtime != nil {
+		errs = append(errs, n.runtime.Close())
+	}
+	if n.images != nil {
+		errs = append(errs, n.images.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// listenUnix listens on a socket that only this user may use. One that a killed process has left is removed; the data
+// directory's lock says that nobody else uses it.
+func listenUnix(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+// Images gives the images of the node in a data directory, through its agent if that runs.
+func Images(ctx context.Context, path string, log *slog.Logger) (images.Manager, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("the data directory: %w (start `roadstead up` once, or say --data-dir)", err)
+	}
+	d := DataDir(path)
+	if err := os.MkdirAll(d.Node(), 0o700); err != nil {
+		return nil, err
+	}
+	return images.Manage(ctx, d.Socket(), images.Config{Dir: d.path("node/images"), Log: log})
+}
