@@ -194,3 +194,10 @@ func must(t testing.TB, err error) {
 type silent struct{}
 
 func (silent) add(string, func()) (func(), error) { return func() {}, nil }
+
+func (silent) close() error { return nil }
+
+// keepOpen is a watcher that several shippers share.
+type keepOpen struct{ *inotify }
+
+func (keepOpen) close() error { return nil }

@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,7 +54,7 @@ type Shipper struct {
 	cfg Config
 
 	mu       sync.Mutex // guards what follows
-	attached map[string]bool
+	attached map[string]*shipment
 }
 
 // Source is one container's output.
@@ -95,7 +97,7 @@ func New(cfg Config) *Shipper {
 	if cfg.watch == nil {
 		cfg.watch = &inotify{}
 	}
-	return &Shipper{cfg: cfg, attached: map[string]bool{}}
+	return &Shipper{cfg: cfg, attached: map[string]*shipment{}}
 }
 
 // Attach begins to follow a container's file, which need not be there yet. It fails, in the words of Docker's drivers, if
@@ -127,6 +129,19 @@ func (s *Shipper) Attach(ctx context.Context, src Source) (Shipment, error) {
 	return sh, nil
 }
 
+// Close closes all shipments and lets go of what the shipper holds. Nothing may be attached afterwards.
+func (s *Shipper) Close() error {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.attached))
+	s.mu.Unlock()
+	for _, sh := range all {
+		if sh != nil {
+			sh.Close()
+		}
+	}
+	return s.cfg.watch.close()
+}
+
 func (s *Shipper) open(ctx context.Context, src Source, opts options, cursorPath string) (*shipment, error) {
 	for _, dir := range []string{filepath.Dir(src.Path), filepath.Dir(cursorPath)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -152,7 +167,15 @@ func (s *Shipper) open(ctx context.Context, src Source, opts options, cursorPath
 	}
 	sh := newShipment(s.cfg, src.Path, cursorPath, dest, opts, cur)
 	sh.released = func() { s.release(cursorPath) }
-	return sh, sh.start()
+	if err := sh.start(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, running := s.attached[cursorPath]; running {
+		s.attached[cursorPath] = sh
+	}
+	return sh, nil
 }
 
 func (s *Shipper) cursorPath(src Source) (string, error) {
@@ -170,10 +193,10 @@ func (s *Shipper) cursorPath(src Source) (string, error) {
 func (s *Shipper) claim(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.attached[key] {
+	if _, taken := s.attached[key]; taken {
 		return false
 	}
-	s.attached[key] = true
+	s.attached[key] = nil // until it runs
 	return true
 }
 

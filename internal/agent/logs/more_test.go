@@ -112,8 +112,8 @@ func TestNoLeaks(t *testing.T) {
 		return runtime.NumGoroutine(), len(files)
 	}
 	srv := newServer("g")
-	s := shipper(t, srv)
 	goroutines, files := count()
+	s := shipper(t, srv)
 	for i := range 50 {
 		src := source(t)
 		w := newWriter(t, src.Path, 1<<20, 3)
@@ -126,6 +126,7 @@ func TestNoLeaks(t *testing.T) {
 		}
 		sh.Close()
 	}
+	must(t, s.Close())
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		g, f := count()

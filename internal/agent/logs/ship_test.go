@@ -42,7 +42,9 @@ func shipper(t testing.TB, s *server, edit ...func(*Config)) *Shipper {
 	for _, e := range edit {
 		e(&cfg)
 	}
-	return New(cfg)
+	sh := New(cfg)
+	t.Cleanup(func() { must(t, sh.Close()) })
+	return sh
 }
 
 func attach(t testing.TB, s *Shipper, src Source) Shipment {
@@ -343,6 +345,8 @@ func TestRetryForEver(t *testing.T) {
 // TestExactlyOnce is the property: whatever is written arrives once and in order, across random lengths, parts,
 // rotations, restarts of the shipper at any moment between batches, and failures.
 func TestExactlyOnce(t *testing.T) {
+	shared := &inotify{} // its end takes long
+	defer shared.close()
 	rapid.Check(t, func(rt *rapid.T) {
 		srv, src := newServer("g"), source(t)
 		defer os.RemoveAll(filepath.Dir(src.State))
@@ -357,14 +361,13 @@ func TestExactlyOnce(t *testing.T) {
 		w := newWriter(t, src.Path, int64(rapid.IntRange(1, 3000).Draw(rt, "maxBytes")), 1000)
 		var want []string
 		partial := map[string]string{}
-		s := shipper(t, srv, func(c *Config) { c.Log = nil })
+		s := shipper(t, srv, func(c *Config) { c.Log, c.watch = nil, keepOpen{shared} })
 		sh, err := s.Attach(ctx, src)
 		must(t, err)
 		for range rapid.IntRange(0, 150).Draw(rt, "steps") {
 			switch op := rapid.IntRange(0, 9).Draw(rt, "op"); op {
 			case 0:
 				sh.Close()
-				s = shipper(t, srv, func(c *Config) { c.Log = nil })
 				sh, err = s.Attach(ctx, src)
 				must(t, err)
 			case 1:
@@ -424,7 +427,7 @@ func TestOrder(t *testing.T) {
 		w.record("stdout", want[i]+"\n")
 		if rand.IntN(100) == 0 {
 			sh.Close()
-			sh, err = shipper(t, srv, func(c *Config) { c.Log = nil }).Attach(ctx, src)
+			sh, err = s.Attach(ctx, src)
 			must(t, err)
 		}
 	}

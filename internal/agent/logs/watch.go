@@ -17,9 +17,11 @@ type watcher interface {
 	// add calls changed, which must not block, after each change to the file at path or to its rotated ones, until remove
 	// is called.
 	add(path string, changed func()) (remove func(), err error)
+	// close lets go of what the watcher holds, after the last remove.
+	close() error
 }
 
-// inotify watches the directories of the files. Its one goroutine runs while anything is watched.
+// inotify watches the directories of the files. Its one goroutine runs from the first add until close.
 type inotify struct {
 	mu      sync.Mutex // guards what follows
 	file    *os.File
@@ -51,7 +53,7 @@ func (w *inotify) add(path string, changed func()) (func(), error) {
 	if d == nil {
 		number, err := w.addWatch(dir)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("watch %s: %w", dir, err), w.closeIfIdle())
+			return nil, fmt.Errorf("watch %s: %w", dir, err)
 		}
 		d = &watchedDir{path: dir, number: number, files: map[*watchedFile]bool{}}
 		w.dirs[dir], w.numbers[number] = d, d
@@ -91,24 +93,16 @@ func (w *inotify) addWatch(dir string) (number int32, err error) {
 
 func (w *inotify) remove(d *watchedDir, f *watchedFile) {
 	w.mu.Lock()
-	delete(d.files, f)
-	var done chan struct{}
-	if len(d.files) == 0 {
-		if w.dirs[d.path] == d {
-			delete(w.dirs, d.path)
-		}
-		if w.numbers[d.number] == d {
-			delete(w.numbers, d.number)
-			w.unwatch(d.number)
-		}
-		if w.file != nil && len(w.dirs) == 0 {
-			done = w.done
-			_ = w.closeIfIdle() // an inotify file has nothing to fail with
-		}
+	defer w.mu.Unlock()
+	if delete(d.files, f); len(d.files) > 0 {
+		return
 	}
-	w.mu.Unlock()
-	if done != nil {
-		<-done
+	if w.dirs[d.path] == d {
+		delete(w.dirs, d.path)
+	}
+	if w.numbers[d.number] == d {
+		delete(w.numbers, d.number)
+		w.unwatch(d.number)
 	}
 }
 
@@ -119,14 +113,19 @@ func (w *inotify) unwatch(number int32) {
 	}
 }
 
-// closeIfIdle ends the goroutine when nothing is watched.
-func (w *inotify) closeIfIdle() error {
-	if len(w.dirs) > 0 || w.file == nil {
+// close ends the goroutine. Nothing may be watched any more. It takes the kernel some 20 ms, so it is not done each time
+// that nothing is.
+func (w *inotify) close() error {
+	w.mu.Lock()
+	file, done := w.file, w.done
+	w.file = nil
+	w.mu.Unlock()
+	if file == nil {
 		return nil
 	}
-	file := w.file
-	w.file = nil
-	return file.Close()
+	err := file.Close()
+	<-done
+	return err
 }
 
 // read dispatches events until the file is closed.
