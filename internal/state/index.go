@@ -34,12 +34,15 @@ func lessEntry(a, b entry) bool {
 	return compareID(a.id, b.id) < 0
 }
 
+// indexDegree is smaller than treeDegree: entries hold no pointers, so that more nodes cost the garbage collector little.
+const indexDegree = 8
+
 type index struct {
 	entries *btree.BTreeG[entry]
 }
 
 func newIndex() index {
-	return index{entries: btree.NewBTreeGOptions(lessEntry, btree.Options{NoLocks: true, Degree: treeDegree})}
+	return index{entries: btree.NewBTreeGOptions(lessEntry, btree.Options{NoLocks: true, Degree: indexDegree})}
 }
 
 func (x index) copy() index { return index{entries: x.entries.Copy()} }

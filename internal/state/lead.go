@@ -3,8 +3,11 @@ package state
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"roadstead.dev/roadstead/internal/fault"
 )
 
 // leadAgain takes up the leadership again after it was lost, resigning first so that nothing of the lost term can still
@@ -20,6 +23,11 @@ func (s *Store) leadAgain(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		s.log.Warn("the state's leadership is not taken up yet", "error", err, "again_in", pause)
+		if why := (*fault.Error)(nil); errors.As(err, &why) {
+			s.refuse(why)
+		} else {
+			s.refuse(errNotLeader)
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -10,7 +10,8 @@ import (
 )
 
 var (
-	errEnded     = fault.New(fault.Unavailable, "The control plane is shutting down. Try again.")
+	errEnded = fault.New(fault.Unavailable, "The control plane is shutting down. Try again.")
+	// errNotLeader is told while nothing better is known.
 	errNotLeader = fault.New(fault.Unavailable, "This server has lost the leadership of the control plane and is taking it up again. Try again.")
 )
 
@@ -91,7 +92,7 @@ func (s *Store) take() *batch {
 // commit makes a batch durable and publishes it, or returns why not. An unknown outcome is asked for until it is known.
 func (s *Store) commit(ctx context.Context, n uint64, b *batch) error {
 	ops := b.ops()
-	pause := 10 * time.Millisecond
+	pause, afterEnd := 10*time.Millisecond, 0
 	for unknown := false; ; unknown = true {
 		revision, err := s.attempt(ctx, n, ops)
 		if err == nil {
@@ -107,6 +108,11 @@ func (s *Store) commit(ctx context.Context, n uint64, b *batch) error {
 			return fmt.Errorf("%w: an earlier attempt's outcome is unknown, the last was refused: %w", ErrLost, refused.Reason)
 		case errors.Is(err, ErrLost):
 			return err
+		}
+		if ctx.Err() != nil {
+			if afterEnd++; afterEnd > 3 {
+				return fmt.Errorf("%w: given up at the end: %w", ErrLost, err)
+			}
 		}
 		s.log.Warn("a commit's outcome is unknown; asking again", "error", err)
 		select {

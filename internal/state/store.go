@@ -113,6 +113,13 @@ func (s *Store) View() *View { return s.tail.Load().commit.View }
 // Watch gives a feed of all commits after the view it starts with.
 func (s *Store) Watch() *Feed { return &Feed{at: s.tail.Load()} }
 
+// Leading tells whether this process leads: View may be stale where it does not.
+func (s *Store) Leading() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusal == nil
+}
+
 // Update runs fn alone on the newest tables and returns nil once what it wrote is durable. An error of fn undoes all that
 // fn did and is returned as it is, once what fn may have read is durable. fn runs at most once and must not block, and
 // must not call Update.

@@ -34,7 +34,13 @@ type EmbeddedConfig struct {
 	StartTimeout time.Duration
 }
 
+// embeddedLeaseTTL is long: nobody waits for it, and a stalled machine should not lose its leadership to itself.
+const embeddedLeaseTTL = time.Minute
+
 func (c *EmbeddedConfig) setDefaults() {
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = embeddedLeaseTTL
+	}
 	c.Common.setDefaults()
 	if c.MinFree == 0 {
 		c.MinFree = 256 << 20

@@ -34,8 +34,8 @@ type Common struct {
 	Prefix string
 	// Name is for people: whose leadership the leader's key tells of.
 	Name string
-	// LeaseTTL is how long a dead leader stays in the way of the next, in whole seconds; 5 s if 0. An embedded etcd's owner
-	// does not wait for itself.
+	// LeaseTTL is how long a dead leader stays in the way of the next, in whole seconds; 5 s if 0, and a minute for an
+	// embedded etcd, whose owner does not wait for itself.
 	LeaseTTL time.Duration
 	// CompactBytes is after how many written bytes the history before them is dropped; 256 MiB if 0, never if negative.
 	CompactBytes int64

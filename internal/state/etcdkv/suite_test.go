@@ -2,17 +2,23 @@ package etcdkv_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/state"
 	"roadstead.dev/roadstead/internal/state/etcdkv"
 	"roadstead.dev/roadstead/internal/state/kvtest"
@@ -91,6 +97,22 @@ func depose(t *testing.T, client *clientv3.Client, prefix string) {
 // startEtcd runs Debian's etcd until the test ends and gives its client address, a unix socket.
 func startEtcd(t *testing.T, args ...string) (endpoint string) {
 	t.Helper()
+	return newEtcd(t, args...).endpoint
+}
+
+// etcd is Debian's etcd in a process of its own.
+type etcd struct {
+	t        *testing.T
+	dir      string
+	args     []string
+	endpoint string
+	out      bytes.Buffer
+	cmd      *exec.Cmd
+	exited   chan error
+}
+
+func newEtcd(t *testing.T, args ...string) *etcd {
+	t.Helper()
 	path, err := exec.LookPath("etcd")
 	if err != nil {
 		t.Fatal("the etcd command is missing; it is in Debian's package etcd-server (etcd in older ones): apt-get install etcd-server")
@@ -100,31 +122,46 @@ func startEtcd(t *testing.T, args ...string) (endpoint string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{
+	e := &etcd{t: t, dir: dir, endpoint: "unix://" + filepath.Join(dir, "client:1")}
+	e.args = append([]string{path,
 		"--name", "test", "--data-dir", "data", "--logger", "zap", "--log-level", "warn",
 		"--listen-client-urls", "unix://client:1", "--advertise-client-urls", "unix://client:1",
 		"--listen-peer-urls", "unix://peer:1", "--initial-advertise-peer-urls", "http://127.0.0.1:1",
 		"--initial-cluster", "test=http://127.0.0.1:1",
 	}, args...)
-	cmd := exec.Command(path, args...)
-	cmd.Dir = dir
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	e.start()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		exited <- <-exited
+		e.kill()
 		if t.Failed() {
-			t.Log(lastLines(out.String(), 20))
+			t.Log(lastLines(e.out.String(), 20))
 		}
 		os.RemoveAll(dir)
 	})
-	waitForEtcd(t, filepath.Join(dir, "client:1"), exited)
-	return "unix://" + filepath.Join(dir, "client:1")
+	return e
+}
+
+func (e *etcd) start() {
+	e.t.Helper()
+	e.cmd = exec.Command(e.args[0], e.args[1:]...)
+	e.cmd.Dir, e.cmd.Stdout, e.cmd.Stderr = e.dir, &e.out, &e.out
+	if err := e.cmd.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+	cmd, exited := e.cmd, make(chan error, 1)
+	e.exited = exited
+	go func() { exited <- cmd.Wait() }()
+	waitForEtcd(e.t, strings.TrimPrefix(e.endpoint, "unix://"), exited)
+}
+
+func (e *etcd) kill() {
+	e.cmd.Process.Kill()
+	err := <-e.exited
+	e.exited <- err
+	for _, socket := range []string{"client:1", "peer:1"} { // A killed process leaves them behind.
+		if err := os.Remove(filepath.Join(e.dir, socket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			e.t.Error(err)
+		}
+	}
 }
 
 func waitForEtcd(t *testing.T, socket string, exited chan error) {
@@ -151,4 +188,76 @@ func waitForEtcd(t *testing.T, socket string, exited chan error) {
 func lastLines(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// TestExternalEtcdIsKilled under a Store that writes: the writes wait for it, and none that was acknowledged is lost.
+func TestExternalEtcdIsKilled(t *testing.T) {
+	e := newEtcd(t)
+	kv := external(t, etcdkv.ExternalConfig{Endpoints: []string{e.endpoint}, Common: etcdkv.Common{LeaseTTL: 10 * time.Second}})
+	s, stop := kvtest.Start(t, state.Config{KV: kv, CommitTimeout: time.Second})
+	acknowledged := make(chan ecs.TaskID, 1<<20)
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for range 8 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				id := ecs.NewTaskID()
+				err := s.Update(ctx, func(tx *state.Tx) error { tx.Tasks.Put(&ecs.Task{ID: id, Cluster: "c"}); return nil })
+				if err == nil {
+					acknowledged <- id
+				} else if ctx.Err() == nil && !fault.Is(err, fault.Unavailable) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 3 {
+		waitForMore(t, acknowledged, 50)
+		e.kill()
+		e.start()
+	}
+	waitForMore(t, acknowledged, 50)
+	cancel()
+	writers.Wait()
+	stop()
+	again, _ := kvtest.Start(t, state.Config{KV: external(t, etcdkv.ExternalConfig{Endpoints: []string{e.endpoint}})})
+	close(acknowledged)
+	for id := range acknowledged {
+		if again.View().Tasks.Get(id) == nil {
+			t.Fatalf("acknowledged task %v is lost", id)
+		}
+	}
+}
+
+// waitForMore waits until more writes are acknowledged than were so far.
+func waitForMore(t *testing.T, acknowledged chan ecs.TaskID, more int) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	before, deadline := len(acknowledged), time.After(40*time.Second)
+	for len(acknowledged) < before+more {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("only %d writes since", len(acknowledged)-before)
+		}
+	}
+}
+
+// TestSeveralOnOneMachine start at once, each in its directory.
+func TestSeveralOnOneMachine(t *testing.T) {
+	var stores []*state.Store
+	for range 3 {
+		s, _ := kvtest.Start(t, state.Config{KV: embedded(t, etcdkv.EmbeddedConfig{})})
+		stores = append(stores, s)
+	}
+	for i, s := range stores {
+		err := s.Update(t.Context(), func(tx *state.Tx) error {
+			tx.Clusters.Put(&ecs.Cluster{Name: fmt.Sprint(i)})
+			return nil
+		})
+		if err != nil || s.View().Clusters.Len() != 1 {
+			t.Errorf("store %d: %v, %d clusters", i, err, s.View().Clusters.Len())
+		}
+	}
 }
