@@ -44,20 +44,44 @@ func (a *API) RunTask(ctx context.Context, in *sdk.RunTaskInput) (*sdk.RunTaskOu
 	if err != nil {
 		return nil, err
 	}
-	out := &sdk.RunTaskOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
+	var made started
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
-		if done, err := a.repeated(tx, r.clusterName, token, out); done || err != nil {
+		if done, err := a.repeated(tx, r.clusterName, token, &made); done || err != nil {
 			return err
 		}
-		return a.runTasks(tx, r, count, token, out)
+		return a.runTasks(tx, r, count, token, &made)
 	})
 	if err != nil {
 		return nil, err
 	}
+	out := &sdk.RunTaskOutput{}
+	out.Tasks, out.Failures = a.wireStarted(r.clusterName, &made)
 	return out, nil
 }
 
-func (a *API) runTasks(tx *state.Tx, r *taskRequest, count int, token *runToken, out *sdk.RunTaskOutput) error {
+// started is what an update made. Its answer is written after the update, which others wait for.
+type started struct {
+	tasks    []*ecs.Task
+	failures []placement.Failure
+}
+
+// maxFailures is how many instances a call names that could take no more; thousands of them tell no more than these.
+const maxFailures = 100
+
+func (a *API) wireStarted(cluster string, made *started) ([]types.Task, []types.Failure) {
+	tasks, failures := make([]types.Task, 0, len(made.tasks)), []types.Failure{}
+	t := &a.Store.View().Tables
+	for _, task := range made.tasks {
+		tasks = append(tasks, a.wireTask(t, task, true))
+	}
+	for _, f := range made.failures[:min(len(made.failures), maxFailures)] {
+		arn := a.Place.InstanceARN(cluster, f.Instance)
+		failures = append(failures, types.Failure{Arn: &arn, Reason: ptr(f.Reason)})
+	}
+	return tasks, failures
+}
+
+func (a *API) runTasks(tx *state.Tx, r *taskRequest, count int, token *runToken, made *started) error {
 	spec, err := a.resolve(&tx.Tables, r)
 	if err != nil {
 		return err
@@ -75,12 +99,9 @@ func (a *API) runTasks(tx *state.Tx, r *taskRequest, count int, token *runToken,
 		spec.Instance = id
 		task := lifecycle.Create(tx, now, *spec)
 		ids = append(ids, task.ID)
-		out.Tasks = append(out.Tasks, a.wireTask(&tx.Tables, task, true))
+		made.tasks = append(made.tasks, task)
 	}
-	for _, f := range failures {
-		arn := a.Place.InstanceARN(spec.Cluster, f.Instance)
-		out.Failures = append(out.Failures, types.Failure{Arn: &arn, Reason: ptr(f.Reason)})
-	}
+	made.failures = failures
 	if token != nil && len(ids) > 0 {
 		tx.Tokens.Put(&state.Token{Key: tokenKey(spec.Cluster, token.text), Digest: token.digest, Tasks: ids,
 			ExpiresAt: now + ecs.Millis(a.TokenLifetime.Milliseconds())})
@@ -129,7 +150,7 @@ func readToken(in *sdk.RunTaskInput) (*runToken, error) {
 }
 
 // repeated answers a request whose token is known with the tasks that it made. A token ends with its time and with its tasks.
-func (a *API) repeated(tx *state.Tx, cluster string, token *runToken, out *sdk.RunTaskOutput) (bool, error) {
+func (a *API) repeated(tx *state.Tx, cluster string, token *runToken, made *started) (bool, error) {
 	if token == nil {
 		return false, nil
 	}
@@ -141,14 +162,13 @@ func (a *API) repeated(tx *state.Tx, cluster string, token *runToken, out *sdk.R
 	for _, id := range known.Tasks {
 		if task := tx.Tasks.Get(id); task != nil {
 			arns = append(arns, a.Place.TaskARN(cluster, id))
-			out.Tasks = append(out.Tasks, a.wireTask(&tx.Tables, task, true))
+			made.tasks = append(made.tasks, task)
 		}
 	}
 	if len(arns) == 0 {
 		return false, nil
 	}
 	if known.Digest != token.digest {
-		out.Tasks = []types.Task{}
 		e := fault.New(fault.Conflict, "The provided clientToken is already in use with a different RunTask request.")
 		e.Fields = map[string]any{"resourceIds": arns}
 		return false, e
@@ -176,15 +196,22 @@ func (a *API) StartTask(ctx context.Context, in *sdk.StartTaskInput) (*sdk.Start
 	if err != nil {
 		return nil, err
 	}
-	out := &sdk.StartTaskOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
+	var made started
+	var failures []types.Failure
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
 		spec, err := a.resolve(&tx.Tables, r)
 		if err != nil {
 			return err
 		}
 		for _, ref := range in.ContainerInstances {
-			if err := a.startOn(tx, *spec, ref, out); err != nil {
+			task, reason, err := a.startOn(tx, *spec, ref)
+			switch {
+			case err != nil:
 				return err
+			case reason != "":
+				failures = append(failures, types.Failure{Arn: a.missingARN(ref, kindInstance, spec.Cluster), Reason: &reason})
+			default:
+				made.tasks = append(made.tasks, task)
 			}
 		}
 		return nil
@@ -192,25 +219,27 @@ func (a *API) StartTask(ctx context.Context, in *sdk.StartTaskInput) (*sdk.Start
 	if err != nil {
 		return nil, err
 	}
+	out := &sdk.StartTaskOutput{Failures: failures}
+	list(&out.Failures)
+	out.Tasks, _ = a.wireStarted(r.clusterName, &made)
 	return out, nil
 }
 
 // maxStart is how many instances one StartTask names.
 const maxStart = 10
 
-func (a *API) startOn(tx *state.Tx, spec lifecycle.Spec, ref string, out *sdk.StartTaskOutput) error {
+// startOn makes a task on an instance, or says why it cannot be there.
+func (a *API) startOn(tx *state.Tx, spec lifecycle.Spec, ref string) (task *ecs.Task, reason string, err error) {
 	i, err := a.instance(&tx.Tables, ref, spec.Cluster)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	reason := placement.Check(&tx.Tables, placement.Request{
+	reason = placement.Check(&tx.Tables, placement.Request{
 		Cluster: spec.Cluster, Definition: spec.Definition, Overrides: spec.Overrides, LaunchType: spec.LaunchType, Connected: a.Connected,
 	}, i)
 	if reason != "" {
-		out.Failures = append(out.Failures, types.Failure{Arn: a.missingARN(ref, kindInstance, spec.Cluster), Reason: &reason})
-		return nil
+		return nil, reason, nil
 	}
 	spec.Instance = i.ID
-	out.Tasks = append(out.Tasks, a.wireTask(&tx.Tables, lifecycle.Create(tx, a.now(), spec), true))
-	return nil
+	return lifecycle.Create(tx, a.now(), spec), "", nil
 }
