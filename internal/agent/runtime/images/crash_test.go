@@ -94,7 +94,7 @@ func TestKilled(t *testing.T) {
 	if err := os.WriteFile(v.Archive, tar.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	kills := 25
+	kills := 15
 	if testing.Short() {
 		kills = 3
 	}

@@ -191,20 +191,21 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// retry calls f until it succeeds, fails for good or has been called often enough, and gives how often it was called again.
+// retry calls f until it succeeds, fails for good or has been called often enough, and gives how often it was called: that
+// is what "has been retried N time(s)" means where AWS says it.
 func (p *puller) retry(ctx context.Context, f func(context.Context) error) (int, error) {
-	for again := 0; ; again++ {
+	for tried := 1; ; tried++ {
 		err := f(ctx)
-		if err == nil || ctx.Err() != nil || again+1 >= p.attempts || !transient(err) {
-			return again, err
+		if err == nil || ctx.Err() != nil || tried >= p.attempts || !transient(err) {
+			return tried, err
 		}
 		p.store.log.Debug("registry is asked again", "image", p.name, "err", err)
-		t := time.NewTimer(p.store.cfg.Backoff << again)
+		t := time.NewTimer(p.store.cfg.Backoff << (tried - 1))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return again, err
+			return tried, err
 		}
 	}
 }

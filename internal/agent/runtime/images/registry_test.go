@@ -53,14 +53,14 @@ func TestPullErrors(t *testing.T) {
 		around    func(http.ResponseWriter, *http.Request, http.Handler)
 		want      []string
 	}{
-		{"no such tag", reg.host + "/app:none", nil, []string{"pull image manifest has been retried 0 time(s): failed to resolve ref " + reg.host + "/app:none: ", "not found"}},
+		{"no such tag", reg.host + "/app:none", nil, []string{"pull image manifest has been retried 1 time(s): failed to resolve ref " + reg.host + "/app:none: ", "not found"}},
 		{"no such repository", reg.host + "/none/none", nil, []string{"failed to resolve ref " + reg.host + "/none/none:latest: ", "not found"}},
 		{"no such digest", reg.host + "/app@sha256:" + strings.Repeat("a", 64), nil, []string{"not found"}},
 		{"invalid name", "Not A Name", nil, []string{`invalid reference "Not A Name"`, "invalid reference format"}},
-		{"basic auth", ref, status(401, "WWW-Authenticate", `Basic realm="x"`), []string{"retried 0 time(s)", "pull access denied, repository does not exist or may require authorization", "no basic auth credentials"}},
-		{"forbidden", ref, status(403), []string{"retried 0 time(s)", "403 Forbidden"}},
-		{"down", ref, status(503), []string{"retried 2 time(s)", "503 Service Unavailable"}},
-		{"refused", closed + "/app:1", nil, []string{"retried 2 time(s)", "connection refused"}},
+		{"basic auth", ref, status(401, "WWW-Authenticate", `Basic realm="x"`), []string{"retried 1 time(s)", "pull access denied, repository does not exist or may require authorization", "no basic auth credentials"}},
+		{"forbidden", ref, status(403), []string{"retried 1 time(s)", "403 Forbidden"}},
+		{"down", ref, status(503), []string{"retried 3 time(s)", "503 Service Unavailable"}},
+		{"refused", closed + "/app:1", nil, []string{"retried 3 time(s)", "connection refused"}},
 		{"no such platform", multi, nil, []string{"image Manifest does not contain descriptor matching platform 'linux/", "image " + multi + " has no manifest for linux/", "; it has: linux/riscv64, windows/amd64"}},
 		{"other platform", wrong, nil, []string{"image " + wrong + " has no manifest for", "it has: linux/s390x"}},
 	} {
@@ -167,7 +167,7 @@ func TestPullFromABadRegistry(t *testing.T) {
 		{"garbles always", func(w http.ResponseWriter, r *http.Request, _ int32, next http.Handler) bool {
 			next.ServeHTTP(&garbling{w}, r)
 			return true
-		}, "retried 4 time(s)"},
+		}, "retried 5 time(s)"},
 		{"stalls", func(w http.ResponseWriter, r *http.Request, n int32, _ http.Handler) bool {
 			if n > 1 {
 				return false
@@ -196,7 +196,7 @@ func TestPullFromABadRegistry(t *testing.T) {
 		{"says it is gone", func(w http.ResponseWriter, _ *http.Request, _ int32, _ http.Handler) bool {
 			w.WriteHeader(http.StatusNotFound)
 			return true
-		}, "retried 0 time(s): failed to copy"},
+		}, "retried 1 time(s): failed to copy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reg := newRegistry(t)
