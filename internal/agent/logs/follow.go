@@ -30,11 +30,12 @@ type position struct {
 	Mark   uint32 `json:"mark,omitempty"`
 }
 
-// gap is output that was rotated away before it was read.
+// gap is output that was, or may have been, rotated away before it was read.
 type gap struct {
-	// bytes is how much is known to be lost.
-	bytes int64
 	found bool
+	// files and bytes are what is known to be lost.
+	files int
+	bytes int64
 }
 
 // follower reads the lines of a file across its rotation: Path is renamed to Path.1, that to Path.2 and so on. It holds
@@ -54,9 +55,11 @@ type follower struct {
 	// mark is the checksum of the file's beginning when the position was marked.
 	marked int64
 	mark   uint32
-	// sizes are the newer files that were seen waiting.
-	sizes map[fileID]int64
-	lost  gap
+	// sizes are the newer files that were seen waiting. chained says that, when ours was last seen, there were some: the
+	// next file is one of them, so that it is known whether anything is missing.
+	sizes   map[fileID]int64
+	chained bool
+	lost    gap
 }
 
 // newFollower goes on at a position. If that is gone, or there was none, it begins at the oldest file.
@@ -218,12 +221,9 @@ func (f *follower) fill() (int, error) {
 	return n, nil
 }
 
-// idle gives the buffer back while nothing is to be read.
-func (f *follower) idle() {
-	if f.begin == len(f.buf) {
-		f.buf, f.begin = nil, 0
-	}
-}
+// idle gives the buffer back while nothing is to be read. The beginning of an entry is read again: its writer may take
+// it back.
+func (f *follower) idle() { f.buf, f.begin = nil, 0 }
 
 // advance is called at the end of the file: it goes to the next one if that file is rotated, and says whether there may
 // be more to read.
@@ -279,9 +279,13 @@ func (f *follower) find() (int, error) {
 	}
 	for id, size := range f.sizes {
 		if !seen[id] {
+			f.lost.files++
 			f.lost.bytes += size
 			delete(f.sizes, id)
 		}
+	}
+	if at >= 0 {
+		f.chained = at > 0
 	}
 	return at, nil
 }
@@ -292,7 +296,12 @@ func (f *follower) truncated() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if info.size >= f.offset+int64(len(f.buf)-f.begin) {
+	if info.size >= f.offset {
+		// The writer takes half an entry back that a full disk cut off.
+		if info.size < f.offset+int64(len(f.buf)-f.begin) {
+			f.buf, f.begin = nil, 0
+			return true, nil
+		}
 		// It may have been emptied and grown again.
 		if mark, err := markOf(f.file, f.marked); err == nil && mark == f.mark {
 			return false, nil
@@ -303,14 +312,15 @@ func (f *follower) truncated() (bool, error) {
 	return true, nil
 }
 
-// skipLost goes on at the oldest file that there is, when ours has been removed: there may have been others between.
+// skipLost goes on at the oldest file that there is when ours has been removed. There may have been others between.
 func (f *follower) skipLost() (bool, error) {
+	chained := f.chained
 	moved, err := f.openOldest()
 	if !moved || err != nil {
-		return false, err
+		return moved, err
 	}
-	f.lost.found = true
-	_, err = f.find() // counts what was removed meanwhile
+	_, err = f.find() // counts what was removed
+	f.lost.found = f.lost.files > 0 || !chained
 	return true, err
 }
 
@@ -349,6 +359,7 @@ func (f *follower) take(file *os.File) error {
 	f.file, f.id, f.offset, f.ended, f.skipping = file, info.fileID, 0, false, false
 	f.buf, f.begin, f.marked, f.mark = f.buf[:0], 0, 0, 0
 	delete(f.sizes, f.id)
+	f.chained = len(f.sizes) > 0
 	return nil
 }
 

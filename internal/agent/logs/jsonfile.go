@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -116,15 +117,18 @@ func (d *decoder) escape(s []byte) ([]byte, bool) {
 	case '"', '\\', '/':
 		d.buf = append(d.buf, s[1])
 	case 'u':
-		// Control characters and <, >, & are written \u00XX; others are rare.
-		if len(s) < 6 || s[2] != '0' || s[3] != '0' {
+		r := rune(0)
+		for _, c := range s[2:min(len(s), 6)] {
+			digit := hexDigit(c)
+			if digit < 0 {
+				return nil, false
+			}
+			r = r<<4 | rune(digit)
+		}
+		if len(s) < 6 || utf16.IsSurrogate(r) {
 			return nil, false
 		}
-		hi, lo := hexDigit(s[4]), hexDigit(s[5])
-		if hi < 0 || hi > 7 || lo < 0 {
-			return nil, false
-		}
-		d.buf = append(d.buf, byte(hi<<4|lo))
+		d.buf = utf8.AppendRune(d.buf, r)
 		return s[6:], true
 	default:
 		return nil, false

@@ -144,7 +144,7 @@ func (s *Shipper) Close() error {
 
 func (s *Shipper) open(ctx context.Context, src Source, opts options, cursorPath string) (*shipment, error) {
 	for _, dir := range []string{filepath.Dir(src.Path), filepath.Dir(cursorPath)} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}

@@ -205,11 +205,12 @@ func (s *shipment) decodeLine(line []byte) {
 
 // reportLost keeps what is to be told of output that was rotated away.
 func (s *shipment) reportLost() {
-	s.lost = "roadstead: output was lost here: it was written faster than it could be sent, and its files were rotated away"
-	if n := s.follow.lost.bytes; n > 0 {
-		s.lost += fmt.Sprintf(" (at least %d bytes)", n)
+	lost := s.follow.lost
+	s.lost = "roadstead: output may have been lost here: its files were rotated away while it could not be sent"
+	if lost.files > 0 {
+		s.lost = fmt.Sprintf("roadstead: output was lost here, at least %d bytes: it was written faster than it could be sent", lost.bytes)
 	}
-	s.dest.log.Warn("output was rotated away before it could be sent", "bytes", s.follow.lost.bytes)
+	s.dest.log.Warn("output was rotated away before it could be sent", "files", lost.files, "bytes", lost.bytes)
 	s.follow.lost = gap{}
 	s.assemble.flush() // its other half is gone
 }
