@@ -27,8 +27,9 @@ import (
 type Config struct {
 	// ServerURL is the endpoint of the ECS API, http or https.
 	ServerURL string
-	// Cluster is a name or an ARN; empty is "default", which is then made if it is not there.
+	// Cluster is a name or an ARN; empty is "default", which is made if it is not there. MakeCluster makes any that is not.
 	Cluster     string
+	MakeCluster bool
 	Region      string
 	Credentials aws.CredentialsProvider
 	// HTTPClient is for the API and the websocket; nil is a new one. It must not have a Timeout: that would end sessions.

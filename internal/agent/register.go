@@ -46,7 +46,7 @@ func (a *Agent) register(ctx context.Context) error {
 		return a.register(ctx)
 	case errors.As(err, &invalid):
 		return fmt.Errorf("%w: %w", ErrFatal, err)
-	case a.cfg.Cluster == "" && noCluster(err):
+	case (a.cfg.MakeCluster || a.cluster() == "default") && noCluster(err):
 		return a.makeCluster(ctx, err)
 	default:
 		return fmt.Errorf("register: %w", err)
@@ -67,7 +67,7 @@ func noCluster(err error) bool {
 	return errors.As(err, &notFound)
 }
 
-// makeCluster makes the default cluster, as Amazon's agent does, and registers again.
+// makeCluster makes the cluster, as Amazon's agent does with the default one, and registers again.
 func (a *Agent) makeCluster(ctx context.Context, cause error) error {
 	if _, err := a.api.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(a.cluster())}); err != nil {
 		return fmt.Errorf("make cluster %s: %w", a.cluster(), errors.Join(err, cause))
