@@ -75,7 +75,7 @@ func TestKilledStoreHasAllThatWasAcknowledged(t *testing.T) {
 	}
 	stop()
 	acked := map[string]bool{}
-	const kills = 40
+	const kills = 20
 	for round := range kills {
 		killWriter(t, dir, 20+10*round, acked)
 		s, stop := open(t, Config{Dir: dir})

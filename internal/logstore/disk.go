@@ -132,7 +132,10 @@ func (f *roomFile) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// room tells whether the disk has n bytes beyond the reserve. Deletions make room, so they may use half of the reserve.
+// deleteReserve is what a deletion leaves free: it makes room, so it may use nearly all of the reserve.
+const deleteReserve = 1 << 20
+
+// room tells whether the disk has n bytes beyond the reserve.
 func (s *Store) room(n int64, deletes bool) error {
 	du, err := s.disk.GetDiskUsage(s.cfg.Dir)
 	if errors.Is(err, vfs.ErrUnsupported) {
@@ -143,7 +146,7 @@ func (s *Store) room(n int64, deletes bool) error {
 	}
 	reserve := s.cfg.ReserveBytes
 	if deletes {
-		reserve /= 2
+		reserve = min(reserve, deleteReserve)
 	}
 	// What is written once to the journal is written again to a table before the journal is dropped.
 	if int64(du.AvailBytes) < reserve+2*n {

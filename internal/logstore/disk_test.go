@@ -2,12 +2,13 @@ package logstore
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -37,7 +38,7 @@ func tinyDisk(t *testing.T, size int) string {
 func putUntilRefused(t *testing.T, s *Store) int {
 	t.Helper()
 	for n := 0; ; n++ {
-		_, err := s.Put(context.Background(), "g", "s", []Input{{s.now(), fmt.Sprintf("%08d %x", n, incompressible(n))}})
+		_, err := s.Put(context.Background(), "g", "s", []Input{{s.now(), fmt.Sprintf("%08d %s", n, noise)}})
 		if fault.Is(err, fault.Unavailable) && strings.Contains(err.Error(), "disk is full") {
 			return n
 		}
@@ -48,17 +49,26 @@ func putUntilRefused(t *testing.T, s *Store) int {
 	}
 }
 
-// incompressible is 8 KiB of noise.
-func incompressible(seed int) []byte {
-	b := make([]byte, 8<<10)
-	x := uint64(seed)*2862933555777941757 + 3037000493
+// noise is 16 KiB that do not compress.
+var noise = func() string {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, 12<<10)
 	for i := range b {
-		x ^= x << 13
-		x ^= x >> 7
-		x ^= x << 17
-		b[i] = byte(x >> 24)
+		b[i] = byte(r.Uint32())
 	}
-	return b
+	return base64.StdEncoding.EncodeToString(b)
+}()
+
+// eventually repeats what a full disk may refuse until it is done.
+func eventually(t *testing.T, do func() error) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for err := do(); err != nil; err = do() {
+		if time.Now().After(deadline) {
+			t.Fatalf("no room came back: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func TestFullDiskRefusesAndRecovers(t *testing.T) {
@@ -71,16 +81,10 @@ func TestFullDiskRefusesAndRecovers(t *testing.T) {
 	if got := countEvents(t, s); got != n {
 		t.Errorf("%d events are there, %d were taken", got, n)
 	}
-	// Deleting still works, and makes room.
-	ok(t, s.DeleteGroup(ctx, "g"))
-	ok(t, s.db.Compact(ctx, []byte{0}, []byte{255}, false))
-	deadline := time.Now().Add(30 * time.Second)
-	for s.CreateGroup(ctx, Group{Name: "g"}) != nil {
-		if time.Now().After(deadline) {
-			t.Fatal("no room came back")
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	// Deleting makes room. A compaction may hold what is left of it for a moment.
+	eventually(t, func() error { return s.DeleteGroup(ctx, "g") })
+	eventually(t, func() error { return s.db.Compact(ctx, []byte{0}, []byte{255}, false) })
+	eventually(t, func() error { return s.CreateGroup(ctx, Group{Name: "g"}) })
 	ok(t, s.CreateStream(ctx, "g", "s"))
 	_, err := s.Put(ctx, "g", "s", []Input{{s.now(), "after"}})
 	ok(t, err)
@@ -143,12 +147,12 @@ func TestDiskFilledByOthers(t *testing.T) {
 	s, stop := open(t, Config{Dir: "logs", fs: disk, MemTableBytes: 1 << 20})
 	ok(t, s.CreateGroup(ctx, Group{Name: "g"}))
 	ok(t, s.CreateStream(ctx, "g", "s"))
-	for round := range 3 {
+	for round := range 2 {
 		disk.full.Store(true)
-		results := make(chan error, 400)
-		for n := range cap(results) { // 6 MiB: journal, memtables and tables all meet the full disk
+		results := make(chan error, 250)
+		for n := range cap(results) { // 4 MiB: journal, memtables and tables all meet the full disk
 			go func() {
-				_, err := s.Put(ctx, "g", "s", []Input{{s.now(), fmt.Sprintf("%d %d %x", round, n, incompressible(n))}})
+				_, err := s.Put(ctx, "g", "s", []Input{{s.now(), fmt.Sprintf("%d %d %s", round, n, noise)}})
 				results <- err
 			}()
 		}
@@ -156,20 +160,20 @@ func TestDiskFilledByOthers(t *testing.T) {
 			if _, err := s.Stream("g", "s"); err != nil {
 				t.Fatalf("reading while the disk is full: %v", err)
 			}
-			runtime.Gosched()
+			time.Sleep(roomPoll / 10)
 		}
 		disk.full.Store(false)
 		for range cap(results) {
 			ok(t, <-results)
 		}
 	}
-	if got := countEvents(t, s); got != 1200 {
-		t.Errorf("%d events of 1200 are there", got)
+	if got := countEvents(t, s); got != 500 {
+		t.Errorf("%d events of 500 are there", got)
 	}
 	stop()
 	s, _ = open(t, Config{Dir: "logs", fs: disk})
-	if got := countEvents(t, s); got != 1200 {
-		t.Errorf("%d events of 1200 are there after opening again", got)
+	if got := countEvents(t, s); got != 500 {
+		t.Errorf("%d events of 500 are there after opening again", got)
 	}
 }
 

@@ -126,7 +126,7 @@ func (f *filtering) run(ctx context.Context) error {
 	var scanned, scannedBytes int
 	var last Pos
 	for ; f.c.ok; f.c.next() {
-		if len(f.page.Events) == f.q.Limit || scanned == maxScanEvents || scannedBytes >= maxScanBytes {
+		if len(f.page.Events) == f.q.Limit || scanned == f.names.s.cfg.scanEvents || scannedBytes >= maxScanBytes {
 			f.page.Next = &last
 			return nil
 		}

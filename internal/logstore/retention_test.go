@@ -48,13 +48,13 @@ func TestSweepInSteps(t *testing.T) {
 	ok(t, s.CreateGroup(ctx, Group{Name: "g", Retention: 1}))
 	for _, name := range []string{"dead", "old"} {
 		ok(t, s.CreateStream(ctx, "g", name))
-		for range 6 {
+		for range 3 {
 			putMany(t, s, "g", name, 10_000, c.ms)
 		}
 	}
 	ok(t, s.DeleteStream(ctx, "g", "dead"))
 	ok(t, s.Sweep(ctx))
-	if n := countEvents(t, s); n != 60_000 {
+	if n := countEvents(t, s); n != 30_000 {
 		t.Errorf("%d events on the disk after a stream's burial", n)
 	}
 	c.ms += 2 * day
@@ -79,12 +79,12 @@ func putMany(t testing.TB, s *Store, group, stream string, n int, at int64) {
 // TestFilterPagesByWork finds a needle in more than one page's worth of hay, and never looks at more than a page's worth.
 func TestFilterPagesByWork(t *testing.T) {
 	ctx := context.Background()
-	s, _ := open(t, Config{Dir: t.TempDir()})
+	const work, batches = 5000, 62 // a little over ten pages' work
+	s, _ := open(t, Config{Dir: t.TempDir(), scanEvents: work})
 	ok(t, s.CreateGroup(ctx, Group{Name: "g"}))
 	ok(t, s.CreateStream(ctx, "g", "s"))
-	const batches = 62 // a little over a page's work of 500,000 events, then again
 	for range batches {
-		putMany(t, s, "g", "s", 10_000, s.now())
+		putMany(t, s, "g", "s", 1000, s.now())
 	}
 	_, err := s.Put(ctx, "g", "s", []Input{{s.now() + 1000, "needle"}})
 	ok(t, err)
@@ -96,14 +96,14 @@ func TestFilterPagesByWork(t *testing.T) {
 		page, err := s.Filter(ctx, q)
 		ok(t, err)
 		found = append(found, page.Events...)
-		if pages++; looked-before > maxScanEvents {
+		if pages++; looked-before > work+1 {
 			t.Errorf("a page looked at %d events", looked-before)
 		}
 		if q.After = page.Next; q.After == nil {
 			break
 		}
 	}
-	if len(found) != 1 || looked != batches*10_000+1 || pages != 2 {
+	if len(found) != 1 || looked != batches*1000+1 || pages != 13 {
 		t.Errorf("%d found, %d looked at in %d pages", len(found), looked, pages)
 	}
 }

@@ -31,7 +31,9 @@ type Config struct {
 	// SweepEvery is how often expired and deleted events are cleared away (1 min).
 	SweepEvery time.Duration
 
-	fs vfs.FS // the tests' own
+	// The tests' own.
+	fs         vfs.FS
+	scanEvents int // as maxScanEvents
 }
 
 func (c *Config) fill() error {
@@ -51,6 +53,9 @@ func (c *Config) fill() error {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.scanEvents == 0 {
+		c.scanEvents = maxScanEvents
 	}
 	if c.fs == nil {
 		c.fs = vfs.Default
