@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -165,7 +164,7 @@ func get(t *testing.T, url string, status int) string {
 		t.Fatal(err)
 	}
 	if resp.StatusCode != status {
-		t.Error(fmt.Sprintf("%s: %s", url, resp.Status))
+		t.Errorf("%s: %s", url, resp.Status)
 	}
 	return string(body)
 }

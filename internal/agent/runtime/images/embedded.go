@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +35,7 @@ func openEmbedded(ctx context.Context, dir string) (_ *backend, err error) {
 	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o600, &bolt.Options{
 		Timeout: lockWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
 	})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, ErrLocked
 	}
 	if err != nil {

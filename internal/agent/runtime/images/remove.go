@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -72,15 +71,16 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	if e == nil {
 		return fmt.Errorf("remove image %s: %w", name, runtime.ErrNotFound)
 	}
-	if held := s.holds.of(e.key); len(held) > 0 {
+	held, err := s.drop(ctx, e)
+	if err != nil {
+		return fmt.Errorf("remove image %s: %w", name, err)
+	}
+	if len(held) > 0 {
 		more := ""
 		if len(held) > 3 {
 			held, more = held[:3], fmt.Sprintf(" and %d more", len(held)-3)
 		}
 		return fmt.Errorf("remove image %s: %w by %s%s", name, ErrInUse, strings.Join(held, ", "), more)
-	}
-	if err := s.drop(ctx, e); err != nil {
-		return fmt.Errorf("remove image %s: %w", name, err)
 	}
 	s.busy.begin()
 	s.busy.end(true, s.collect)
@@ -88,18 +88,27 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// drop deletes an image's record; what it kept is collected later.
-func (s *Store) drop(ctx context.Context, e *entry) error {
-	err := s.back.images.Delete(ctx, e.record.Name, images.SynchronousDelete())
-	if err != nil && !errdefs.IsNotFound(err) {
-		return err
+// drop deletes an image's record, unless somebody holds the image; what it kept is collected later. Whoever holds an image and
+// finds it listed afterwards has it for good.
+func (s *Store) drop(ctx context.Context, e *entry) (held []string, err error) {
+	name := e.record.Name
+	s.mu.Lock()
+	if held = s.holds.of(e.key); len(held) > 0 || s.ready[name] != e {
+		s.mu.Unlock()
+		return held, nil
+	}
+	delete(s.ready, name)
+	s.mu.Unlock()
+	err = s.back.images.Delete(ctx, name, images.SynchronousDelete())
+	if err == nil || errdefs.IsNotFound(err) {
+		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ready[e.record.Name] == e {
-		delete(s.ready, e.record.Name)
+	if s.ready[name] == nil {
+		s.ready[name] = e
 	}
-	return nil
+	return nil, err
 }
 
 // keepReplaced records an image once more, under a name of its digest, because its name goes to another.
@@ -116,11 +125,15 @@ func (s *Store) keepReplaced(ctx context.Context, old *entry) error {
 func (s *Store) dropReplaced(ctx context.Context) error {
 	var errs []error
 	for _, e := range s.entries() {
-		if e.record.Labels[labelReplaced] == "" || time.Since(e.record.UpdatedAt) < s.cfg.Grace || len(s.holds.of(e.key)) > 0 {
+		if e.record.Labels[labelReplaced] == "" || time.Since(e.record.UpdatedAt) < s.cfg.Grace {
 			continue
 		}
-		s.log.Debug("dropping a replaced image", slog.String("name", e.record.Labels[labelReplaced]), slog.String("digest", e.key))
-		errs = append(errs, s.drop(ctx, e))
+		held, err := s.drop(ctx, e)
+		if err != nil {
+			errs = append(errs, err)
+		} else if len(held) == 0 {
+			s.log.Debug("dropped a replaced image", "name", e.record.Labels[labelReplaced], "digest", e.key)
+		}
 	}
 	return errors.Join(errs...)
 }
