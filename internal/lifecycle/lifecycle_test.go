@@ -162,7 +162,7 @@ func TestInstanceGone(t *testing.T) {
 	s := open(t)
 	a, b := create(t, s, ecs.InstanceID{1}), create(t, s, ecs.InstanceID{2})
 	got := update(t, s, a.ID, func(tx *state.Tx) error {
-		if n := lifecycle.InstanceGone(tx, 500, ecs.InstanceID{1}, ecs.StopTerminationNotice, "gone"); n != 1 {
+		if n := lifecycle.InstanceGone(tx, 500, ecs.InstanceID{1}, 10, ecs.StopTerminationNotice, "gone"); n != 1 {
 			t.Errorf("%d tasks", n)
 		}
 		return nil

@@ -38,13 +38,18 @@ func Lose(tx *state.Tx, now ecs.Millis, old *ecs.Task, code, reason string) *ecs
 	return &task
 }
 
-// InstanceGone ends every task of an instance that was lost or deregistered, and gives their number. Their resources are free.
-func InstanceGone(tx *state.Tx, now ecs.Millis, id ecs.InstanceID, code, reason string) int {
+// InstanceGone ends up to limit tasks of an instance that was lost or deregistered, and gives their number; fewer than
+// limit means that it has none left. Their resources are free.
+func InstanceGone(tx *state.Tx, now ecs.Millis, id ecs.InstanceID, limit int, code, reason string) int {
 	var tasks []*ecs.Task
 	for t := range tx.Tasks.OnInstance(id) {
-		if t.LastStatus < ecs.TaskStopped {
-			tasks = append(tasks, t)
+		if t.LastStatus >= ecs.TaskStopped {
+			continue
 		}
+		if len(tasks) == limit {
+			break
+		}
+		tasks = append(tasks, t)
 	}
 	for _, t := range tasks {
 		Lose(tx, now, t, code, reason)

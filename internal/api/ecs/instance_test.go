@@ -292,3 +292,17 @@ func TestAccountSettings(t *testing.T) {
 		t.Errorf("%d settings", len(out.Settings))
 	}
 }
+
+func TestForcedDeregistrationOfManyTasks(t *testing.T) {
+	f := newFixture(t, manyAtOnce)
+	f.cluster()
+	arn := f.instance(100000, 100000)
+	f.register()
+	f.run(func(in *sdk.RunTaskInput) { in.Count = aws.Int32(250) })
+	must(f.DeregisterContainerInstance(f.ctx, &sdk.DeregisterContainerInstanceInput{ContainerInstance: &arn, Force: aws.Bool(true)}))
+	for task := range f.store.View().Tasks.All() {
+		if task.LastStatus != ecs.TaskStopped {
+			t.Fatalf("task %s is %s", task.ID, task.LastStatus)
+		}
+	}
+}

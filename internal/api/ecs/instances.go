@@ -109,6 +109,8 @@ func (a *API) DeregisterContainerInstance(ctx context.Context, in *sdk.Deregiste
 	}
 	force := in.Force != nil && *in.Force
 	var out types.ContainerInstance
+	var id ecs.InstanceID
+	ended := 0
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
 		if _, err := cluster(&tx.Tables, name); err != nil {
 			return err
@@ -123,7 +125,8 @@ func (a *API) DeregisterContainerInstance(ctx context.Context, in *sdk.Deregiste
 		if !force && hasLiveTaskOn(&tx.Tables, old.ID) {
 			return fault.New(fault.InvalidParameter, "Found running tasks on the instance.")
 		}
-		lifecycle.InstanceGone(tx, a.now(), old.ID, ecs.StopUserInitiated, "Container instance deregistered by user.")
+		id = old.ID
+		ended = a.endTasks(tx, id)
 		i := *old
 		if i.Status != ecs.InstanceInactive {
 			i.Status = ecs.InstanceInactive
@@ -136,7 +139,23 @@ func (a *API) DeregisterContainerInstance(ctx context.Context, in *sdk.Deregiste
 	if err != nil {
 		return nil, err
 	}
+	// No task comes to an INACTIVE instance any more, so the rest may end bit by bit.
+	for ended == tasksAtOnce {
+		if err := a.Store.Update(ctx, func(tx *state.Tx) error {
+			ended = a.endTasks(tx, id)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
 	return &sdk.DeregisterContainerInstanceOutput{ContainerInstance: &out}, nil
+}
+
+// tasksAtOnce is how many tasks end in one update: with what else it writes it fits in any store's transaction.
+const tasksAtOnce = 100
+
+func (a *API) endTasks(tx *state.Tx, id ecs.InstanceID) int {
+	return lifecycle.InstanceGone(tx, a.now(), id, tasksAtOnce, ecs.StopUserInitiated, "Container instance deregistered by user.")
 }
 
 func hasLiveTaskOn(t *state.Tables, id ecs.InstanceID) bool {
