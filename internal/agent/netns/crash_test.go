@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleEnv makes the test binary do what a test's child process does: drop, or churn with a data directory.
+// roleEnv makes the test binary do what a test's child process does: drop, flush, or churn with a data directory.
 const roleEnv = "ROADSTEAD_NETNS_TEST_ROLE"
 
 // runRole does it and says whether there was anything to do.
@@ -27,6 +27,15 @@ func runRole() bool {
 		churnUntilKilled(dir)
 	case "drop":
 		if err := dropForwarded(); err != nil {
+			fmt.Println("error", err)
+		}
+	case "flush":
+		conn, err := nftables.New()
+		if err == nil {
+			conn.FlushRuleset()
+			err = conn.Flush()
+		}
+		if err != nil {
 			fmt.Println("error", err)
 		}
 	}

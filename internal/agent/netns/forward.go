@@ -22,23 +22,25 @@ import (
 // gives iptables' FORWARD chain. So a rule for our bridge is put at the head of each such chain, in DOCKER-USER if Docker
 // is there, since Docker writes FORWARD anew. What may go to the bridge is decided by the forward chain of our own table.
 //
-// It listens for changes that others make to the rules (a Docker that starts later) and looks again after each.
+// It listens for changes that others make to the rules (a Docker that starts later, a firewall that is restarted and
+// flushes all tables, ours too) and looks again after each.
 type forwardGuard struct {
 	bridge string
 	log    *slog.Logger
+	table  *table
 	events *mnl.Conn
 	done   chan struct{}
 
-	mu     sync.Mutex // guards changes, and what follows
-	closed bool
-	timer  *time.Timer
+	mu      sync.Mutex // guards changes, and what follows
+	closed  bool
+	timer   *time.Timer
+	pending bool // the timer runs
 }
 
-// settle is how long the rules must be quiet before they are looked at again: a program that writes them does it in many
-// steps.
+// settle is how long after a change the rules are looked at: a program that writes them does it in many steps.
 const settle = 100 * time.Millisecond
 
-func watchForward(bridge string, log *slog.Logger) (*forwardGuard, error) {
+func watchForward(t *table, log *slog.Logger) (*forwardGuard, error) {
 	events, err := mnl.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("watch nftables: %w", err)
@@ -46,7 +48,7 @@ func watchForward(bridge string, log *slog.Logger) (*forwardGuard, error) {
 	if err := events.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch nftables: %w", err), events.Close())
 	}
-	g := &forwardGuard{bridge: bridge, log: log, events: events, done: make(chan struct{})}
+	g := &forwardGuard{bridge: t.bridge.name, table: t, log: log, events: events, done: make(chan struct{})}
 	if err := g.ensure(); err != nil {
 		return nil, errors.Join(err, events.Close())
 	}
@@ -101,16 +103,17 @@ func foreignChange(m mnl.Message) bool {
 func (g *forwardGuard) schedule() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed {
+	if g.closed || g.pending {
 		return
 	}
+	g.pending = true
 	if g.timer != nil {
 		g.timer.Reset(settle)
 		return
 	}
 	g.timer = time.AfterFunc(settle, func() {
 		if err := g.ensure(); err != nil {
-			g.log.Warn("cannot let containers' traffic pass other programs' firewall rules", "error", err)
+			g.log.Warn("cannot put firewall rules for containers back", "error", err)
 		}
 	})
 }
@@ -119,8 +122,12 @@ func (g *forwardGuard) schedule() {
 func (g *forwardGuard) ensure() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.pending = false
 	if g.closed {
 		return nil
+	}
+	if err := g.table.ensure(); err != nil {
+		return err
 	}
 	return g.edit(func(conn *nftables.Conn, c *nftables.Chain, ours []*nftables.Rule) {
 		if len(ours) == 2 {
@@ -136,7 +143,7 @@ func (g *forwardGuard) ensure() error {
 	})
 }
 
-// remove takes our rules out of others' chains again.
+// remove takes our rules out of others' chains again, after close.
 func (g *forwardGuard) remove() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

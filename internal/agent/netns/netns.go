@@ -144,6 +144,11 @@ func (m *Manager) start() error {
 	if m.bridge, err = m.links.ensureBridge(m.cfg, m.store, len(live) > 0); err != nil {
 		return err
 	}
+	for _, r := range live { // if somebody removed the bridge, their interfaces hang on none
+		if err := m.links.plugIn(r.Veth, m.bridge); err != nil {
+			return err
+		}
+	}
 	m.addrs = newAddrPool(m.bridge.subnet)
 	elements := m.adopt(live)
 	if m.table, err = openTable(m.cfg.Name, m.bridge, elements); err != nil {
@@ -154,7 +159,7 @@ func (m *Manager) start() error {
 			m.log.Warn("cannot remove the rest of a network", "id", r.ID, "error", err)
 		}
 	}
-	m.forward, err = watchForward(m.bridge.name, m.log)
+	m.forward, err = watchForward(m.table, m.log)
 	return err
 }
 
@@ -234,7 +239,7 @@ func (m *Manager) Destroy(ctx context.Context) error {
 	if errors.Is(err, ErrClosed) {
 		return err
 	}
-	err = errors.Join(err, m.forward.remove(), m.table.remove(), m.links.deleteLink(m.bridge.name))
+	err = errors.Join(err, m.forward.close(), m.forward.remove(), m.table.remove(), m.links.deleteLink(m.bridge.name))
 	if err == nil {
 		err = m.store.remove()
 	}

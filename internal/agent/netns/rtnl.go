@@ -129,6 +129,20 @@ func addVethEnd(add func(nl.NetlinkRequestData), mtu int) {
 	add(nl.NewRtAttr(unix.IFLA_NUM_RX_QUEUES, nl.Uint32Attr(1)))
 }
 
+// plugIn puts an interface into the bridge if it is not there.
+func (r *rtnl) plugIn(name string, b bridge) error {
+	link, err := r.handle.LinkByName(name)
+	if err == nil && link.Attrs().MasterIndex != b.index {
+		if err = r.handle.LinkSetMasterByIndex(link, b.index); err == nil {
+			err = errors.Join(r.handle.LinkSetHairpin(link, true), r.handle.LinkSetUp(link))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("put interface %s into bridge %s: %w", name, b.name, err)
+	}
+	return nil
+}
+
 // allowHairpin lets the bridge send back through a port what came in by it. Where bridged packets pass the IP firewall
 // (bridge-nf-call-iptables, the kernel's default), a container's connection to a port that it publishes itself is turned
 // round inside of the bridge.

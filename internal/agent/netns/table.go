@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -23,12 +24,15 @@ import (
 //	chain postrouting snat: out of the subnet; back into it (hairpin); from 127.0.0.0/8 to the bridge: masquerade
 //	chain forward     filter: to the bridge only from the bridge, for a published port, or as an answer
 type table struct {
-	bridge   bridge
-	table    *nftables.Table
+	bridge  bridge
+	table   *nftables.Table
+	changes batcher[change]
+
+	// The rest is used by one round of changes at a time.
+	conn     *nftables.Conn
 	ports    *nftables.Set
-	metadata *nftables.Chain
-	conn     *nftables.Conn // used by changes alone
-	changes  batcher[change]
+	current  map[portKey]element // what is in the map
+	metadata netip.AddrPort
 }
 
 // element is one published port.
@@ -37,6 +41,8 @@ type element struct {
 	hostPort, containerPort uint16
 	ip                      netip.Addr
 }
+
+func (e element) key() portKey { return portKey{e.protocol, e.hostPort} }
 
 // set is the element as the map has it: each part padded to four bytes.
 func (e element) set() nftables.SetElement {
@@ -52,11 +58,14 @@ func (e element) set() nftables.SetElement {
 	return nftables.SetElement{Key: key, Val: val}
 }
 
-// change is ports to add and delete.
-type change struct{ add, del []element }
+// change is ports to add and delete, or another target for the metadata address, or a look whether the table is there.
+type change struct {
+	add, del []element
+	metadata *netip.AddrPort
+	check    bool
+}
 
-// openTable puts the table in force with the elements. One that was there is replaced in the same transaction, so that no
-// packet meets a moment without it.
+// openTable puts the table in force with the elements. One that was there is replaced.
 func openTable(name string, b bridge, elements []element) (*table, error) {
 	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
@@ -64,25 +73,37 @@ func openTable(name string, b bridge, elements []element) (*table, error) {
 	}
 	t := &table{bridge: b, conn: conn, table: &nftables.Table{Name: "roadstead_" + name, Family: nftables.TableFamilyIPv4}}
 	t.changes.run = t.commit
-	conn.AddTable(t.table) // so that there is one to delete
-	conn.DelTable(t.table)
-	conn.AddTable(t.table)
+	t.current = map[portKey]element{}
+	for _, e := range elements {
+		t.current[e.key()] = e
+	}
+	if err := t.install(); err != nil {
+		return nil, errors.Join(err, conn.CloseLasting())
+	}
+	return t, nil
+}
+
+// install writes the whole table anew, in one transaction: no packet meets a moment without it.
+func (t *table) install() error {
+	t.conn.AddTable(t.table) // so that there is one to delete
+	t.conn.DelTable(t.table)
+	t.conn.AddTable(t.table)
 	t.ports = &nftables.Set{
 		Table: t.table, Name: "ports", IsMap: true, Concatenation: true,
 		KeyType:  nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService),
 		DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService),
 	}
-	if err := conn.AddSet(t.ports, nil); err != nil {
-		return nil, errors.Join(fmt.Errorf("nftables: %w", err), conn.CloseLasting())
+	if err := t.conn.AddSet(t.ports, nil); err != nil {
+		return fmt.Errorf("nftables: %w", err)
 	}
 	t.addChains()
-	if err := inChunks(elements, t.ports, conn.SetAddElements); err != nil {
-		return nil, errors.Join(err, conn.CloseLasting())
+	if err := inChunks(slices.Collect(maps.Values(t.current)), t.ports, t.conn.SetAddElements); err != nil {
+		return err
 	}
-	if err := conn.Flush(); err != nil {
-		return nil, errors.Join(fmt.Errorf("nftables table %s: %w", t.table.Name, err), conn.CloseLasting())
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("nftables table %s: %w", t.table.Name, err)
 	}
-	return t, nil
+	return nil
 }
 
 // apply deletes and adds ports.
@@ -93,18 +114,46 @@ func (t *table) apply(add, del []element) error {
 	return t.changes.do(change{add: add, del: del})
 }
 
-// commit puts changes in force in one transaction. If the kernel refuses it, each change is tried alone, so that one
-// caller's error is not another's.
+// setMetadata sets where the metadata address leads.
+func (t *table) setMetadata(target netip.AddrPort) error {
+	return t.changes.do(change{metadata: &target})
+}
+
+// ensure puts the table back if somebody has removed it, as a restart of the machine's own firewall does that flushes all
+// rules.
+func (t *table) ensure() error { return t.changes.do(change{check: true}) }
+
+// commit puts changes in force in one transaction. If the kernel refuses it, the table is not what it was, and is written
+// anew.
 func (t *table) commit(changes []change) []error {
-	err := t.flush(changes)
-	if err == nil || len(changes) == 1 {
-		return all(len(changes), err)
+	before, metadata := maps.Clone(t.current), t.metadata
+	whole := false
+	for _, c := range changes {
+		for _, e := range c.del {
+			delete(t.current, e.key())
+		}
+		for _, e := range c.add {
+			t.current[e.key()] = e
+		}
+		if c.metadata != nil {
+			t.metadata, whole = *c.metadata, true
+		}
+		whole = whole || c.check && t.missing()
 	}
-	errs := make([]error, len(changes))
-	for i := range changes {
-		errs[i] = t.flush(changes[i : i+1])
+	if !whole && t.flush(changes) == nil {
+		return nil
 	}
-	return errs
+	err := t.install()
+	if err != nil {
+		t.current, t.metadata = before, metadata
+	}
+	return all(len(changes), err)
+}
+
+// missing says whether the table is gone.
+func (t *table) missing() bool {
+	tables, err := t.conn.ListTablesOfFamily(t.table.Family)
+	return err == nil && !slices.ContainsFunc(tables, func(other *nftables.Table) bool { return other.Name == t.table.Name })
 }
 
 func (t *table) flush(changes []change) error {
@@ -116,10 +165,7 @@ func (t *table) flush(changes []change) error {
 			return err
 		}
 	}
-	if err := t.conn.Flush(); err != nil {
-		return fmt.Errorf("nftables: change ports: %w", err)
-	}
-	return nil
+	return t.conn.Flush()
 }
 
 // inChunks queues a change of elements, in several messages if there are many: one holds at most 64 KiB.
@@ -132,22 +178,6 @@ func inChunks(elements []element, set *nftables.Set, queue func(*nftables.Set, [
 		if err := queue(set, values); err != nil {
 			return fmt.Errorf("nftables: %w", err)
 		}
-	}
-	return nil
-}
-
-// setMetadata replaces the rule for the metadata address.
-func (t *table) setMetadata(target netip.AddrPort) error {
-	conn, err := nftables.New() // its own, so that it cannot mix with a batch of ports
-	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
-	}
-	conn.FlushChain(t.metadata)
-	if target.IsValid() {
-		conn.AddRule(&nftables.Rule{Table: t.table, Chain: t.metadata, Exprs: metadataRule(t.bridge.name, target)})
-	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("nftables: metadata address: %w", err)
 	}
 	return nil
 }
@@ -169,21 +199,24 @@ func (t *table) close() error { return t.conn.CloseLasting() }
 
 func (t *table) addChains() {
 	accept := nftables.ChainPolicyAccept
-	chain := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) *nftables.Chain {
+	chain := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
 		c := t.conn.AddChain(&nftables.Chain{
 			Name: name, Table: t.table, Type: kind, Hooknum: hook, Priority: priority, Policy: &accept,
 		})
 		for _, r := range rules {
 			t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c, Exprs: r})
 		}
-		return c
 	}
 	b := t.bridge
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	chain("guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw,
 		rule(iifname(b.name), inPrefix(dst, loopback, true), verdict(expr.VerdictDrop)),
 		rule(iifname(b.name), inPrefix(src, b.subnet, false), verdict(expr.VerdictDrop)))
-	t.metadata = chain("metadata", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest-1))
+	var metadata [][]expr.Any
+	if t.metadata.IsValid() {
+		metadata = append(metadata, metadataRule(b.name, t.metadata))
+	}
+	chain("metadata", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest-1), metadata...)
 	publish := rule(toThisHost(), t.mapPorts())
 	chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, publish)
 	chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, publish)
