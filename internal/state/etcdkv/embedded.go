@@ -24,7 +24,7 @@ type EmbeddedConfig struct {
 	// Dir is where it keeps everything. It belongs to one process at a time.
 	Dir string
 	// MinFree is how many bytes of Dir's disk must be free for a write to be tried: etcd does not survive an attempt to
-	// write to a full disk. 256 MiB if 0.
+	// write to a full disk. 256 MiB if 0, and never less than 96 MiB: a new file of its log takes 64 at once.
 	MinFree int64
 	// Quota is how large the database may become, in bytes. 8 GiB if 0.
 	Quota int64
@@ -45,6 +45,7 @@ func (c *EmbeddedConfig) setDefaults() {
 	if c.MinFree == 0 {
 		c.MinFree = 256 << 20
 	}
+	c.MinFree = max(c.MinFree, 96<<20)
 	if c.Quota == 0 {
 		c.Quota = 8 << 30
 	}

@@ -42,14 +42,19 @@ func fill(t *testing.T, dir string, leave int64) (file string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		t.Fatal(err)
+	for {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(dir, &fs); err != nil {
+			t.Fatal(err)
+		}
+		err := unix.Fallocate(int(f.Fd()), 0, 0, int64(fs.Bavail)*fs.Bsize-leave)
+		if err == nil {
+			return file
+		}
+		if !errors.Is(err, unix.ENOSPC) { // Another one has taken some meanwhile.
+			t.Fatal(err)
+		}
 	}
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(fs.Bavail)*fs.Bsize-leave); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 func writeTasks(s *state.Store, n, bytes int) error {
@@ -64,8 +69,8 @@ func writeTasks(s *state.Store, n, bytes int) error {
 // TestFullDisk lets another program fill the disk, and then this one: writes are refused and say why, reads go on, and once
 // there is room writes go on too.
 func TestFullDisk(t *testing.T) {
-	const minFree = 32 << 20
-	dir := smallDisk(t, "400m")
+	const minFree = 96 << 20
+	dir := smallDisk(t, "600m")
 	kv := embedded(t, etcdkv.EmbeddedConfig{Dir: filepath.Join(dir, "data"), MinFree: minFree})
 	s, stop := kvtest.Start(t, state.Config{KV: kv})
 	defer stop()
@@ -109,8 +114,8 @@ func TestFullDisk(t *testing.T) {
 
 // TestFullDiskToTheLastByte takes away the reserve too, while nothing is written: etcd must live, and go on when there is room.
 func TestFullDiskToTheLastByte(t *testing.T) {
-	dir := smallDisk(t, "300m")
-	kv := embedded(t, etcdkv.EmbeddedConfig{Dir: filepath.Join(dir, "data"), MinFree: 16 << 20, Common: etcdkv.Common{LeaseTTL: time.Second}})
+	dir := smallDisk(t, "400m")
+	kv := embedded(t, etcdkv.EmbeddedConfig{Dir: filepath.Join(dir, "data"), MinFree: 96 << 20, Common: etcdkv.Common{LeaseTTL: time.Second}})
 	s, stop := kvtest.Start(t, state.Config{KV: kv})
 	defer stop()
 	if err := writeTasks(s, 10, 100); err != nil {

@@ -45,7 +45,8 @@ func embedded(t *testing.T, cfg etcdkv.EmbeddedConfig) *etcdkv.KV {
 func TestEmbeddedSuite(t *testing.T) {
 	kvtest.Run(t, kvtest.Backend{
 		Open: func(t *testing.T) (first, second state.KV) {
-			kv := embedded(t, etcdkv.EmbeddedConfig{})
+			// Less than the defaults, for the race detector makes large transactions slow.
+			kv := embedded(t, etcdkv.EmbeddedConfig{MaxTxnOps: 8192, MaxRequestBytes: 16 << 20})
 			return kv, kv
 		},
 		Depose: func(t *testing.T, kv state.KV) { depose(t, kv.(*etcdkv.KV).Client(), "/roadstead/") },

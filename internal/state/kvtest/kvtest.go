@@ -57,13 +57,20 @@ func lead(t *testing.T, kv state.KV) (state.Term, int64) {
 	return term, revision
 }
 
+// commit repeats what has no answer, as a Store does: a slow machine may need it.
 func commit(t *testing.T, term state.Term, n uint64, ops ...state.Op) int64 {
 	t.Helper()
-	revision, err := term.Commit(t.Context(), n, ops)
-	if err != nil {
-		t.Fatalf("commit %d: %v", n, err)
+	for {
+		revision, err := term.Commit(t.Context(), n, ops)
+		refused := (*state.RefusedError)(nil)
+		switch {
+		case err == nil:
+			return revision
+		case errors.Is(err, state.ErrLost), errors.As(err, &refused), t.Context().Err() != nil:
+			t.Fatalf("commit %d: %v", n, err)
+		}
+		t.Logf("commit %d is repeated: %v", n, err)
 	}
-	return revision
 }
 
 func resign(t *testing.T, term state.Term) {
