@@ -16,21 +16,28 @@ import (
 	"roadstead.dev/roadstead/internal/agent/monitor/link"
 )
 
-// The files of a container, in its directory Dir/containers/ID, which is the OCI bundle too.
+// The files of a container. Those in Dir/containers/ID are on the disk and outlast the machine's going down.
 const (
 	containersDir = "containers"
-	runtimesDir   = "run" // Dir/run/RUNTIME is the OCI runtime's own state
 	deletedPrefix = ".deleted-"
 
-	recordFile  = "start.json"   // written first: what is needed to clear up
+	recordFile = "start.json" // written first: what is needed to clear up
+	exitFile   = "exit.json"  // written when it has exited
+	upperDir   = "upper"
+	workDir    = "work"
+)
+
+// Those in the run directory, under bundles/ID, are in memory where there is a tmpfs. It is the OCI bundle. Making and
+// removing many files is dear on a disk: ext4 goes past every lately deleted inode to find a free one.
+const (
+	bundlesDir = "bundles"
+	stateDir   = "state" // state/RUNTIME is the OCI runtime's own
+
 	runningFile = "running.json" // written when it runs
-	exitFile    = "exit.json"    // written when it has exited
 	configFile  = "config.json"
 	pidFile     = "pid"
 	messageFile = "runtime.log"
 	rootfsDir   = "rootfs"
-	upperDir    = "upper"
-	workDir     = "work"
 )
 
 // phase is where a container is in the monitor's hands.
@@ -67,7 +74,8 @@ type process struct {
 // container is one that was asked for and not deleted. Its fields below done are guarded by Monitor.mu.
 type container struct {
 	record
-	dir string
+	// dir is its directory on the disk, and bundle the one in the run directory.
+	dir, bundle string
 	// output takes in what it writes; nil if that is discarded or all taken.
 	output *output
 	// unmounted is closed when the monitor's own mount of the rootfs is gone: the container has its own.
@@ -85,12 +93,14 @@ type container struct {
 
 func (m *Monitor) newContainer(r record) *container {
 	return &container{
-		record: r, dir: filepath.Join(m.cfg.Dir, containersDir, r.ID), unmounted: make(chan struct{}), done: make(chan struct{}),
+		record: r, dir: filepath.Join(m.cfg.Dir, containersDir, r.ID), bundle: filepath.Join(m.runDir, bundlesDir, r.ID), unmounted: make(chan struct{}), done: make(chan struct{}),
 		pidfd: -1, status: link.Status{ID: r.ID, Labels: r.Labels},
 	}
 }
 
-func (c *container) path(name string) string { return filepath.Join(c.dir, name) }
+// onDisk and inBundle are paths of its files.
+func (c *container) onDisk(name string) string   { return filepath.Join(c.dir, name) }
+func (c *container) inBundle(name string) string { return filepath.Join(c.bundle, name) }
 
 // stateDir is the OCI runtime's directory for the container.
 func (m *Monitor) stateDir(c *container) string {
@@ -98,7 +108,7 @@ func (m *Monitor) stateDir(c *container) string {
 }
 
 func (m *Monitor) runtimeRoot(runtime string) string {
-	return filepath.Join(m.cfg.Dir, runtimesDir, runtime)
+	return filepath.Join(m.runDir, stateDir, runtime)
 }
 
 // hold counts the container in the cgroups above its own, up to its CgroupRoot; release discounts it and removes those that

@@ -35,7 +35,7 @@ func (m *Monitor) ended(c *container, e exit) {
 			m.log.Warn("a container's log cannot be closed", "container", c.ID, "error", err)
 		}
 	}
-	if err := writeJSON(c.path(exitFile), status); err != nil {
+	if err := writeJSON(c.onDisk(exitFile), status); err != nil {
 		// It is told all the same. Only a monitor that comes after this one will not know the code.
 		m.log.Error("a container's exit cannot be written down", "container", c.ID, "error", err)
 	}
@@ -197,8 +197,11 @@ func (m *Monitor) erase(c *container, keepLogs bool) error {
 	return nil
 }
 
-// removeDir removes a container's directory. It is renamed first, so that a monitor that finds half of it knows.
+// removeDir removes a container's directories. That on the disk is renamed before, so that a monitor that finds half of it knows.
 func (m *Monitor) removeDir(c *container) error {
+	if err := os.RemoveAll(c.bundle); err != nil {
+		return err
+	}
 	aside := filepath.Join(filepath.Dir(c.dir), deletedPrefix+c.ID)
 	if err := os.Rename(c.dir, aside); err != nil {
 		if errors.Is(err, os.ErrNotExist) {

@@ -42,9 +42,11 @@ var ErrTaken = errors.New("another monitor serves this directory")
 
 // Monitor is the process's state.
 type Monitor struct {
-	cfg      Config
-	log      *slog.Logger
-	groups   *cgroup.Hierarchies
+	cfg    Config
+	log    *slog.Logger
+	groups *cgroup.Hierarchies
+	// runDir has what need not outlast the machine's going down.
+	runDir   string
 	reaper   *reaper
 	runtimes runtimes
 	filters  *filters
@@ -89,10 +91,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	runDir, err := openRunDir(cfg.Dir)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	m := &Monitor{
-		cfg: cfg, log: cfg.Log, groups: groups, reaper: newReaper(), filters: newFilters(filepath.Join(cfg.Dir, "seccomp")),
+		cfg: cfg, log: cfg.Log, groups: groups, runDir: runDir, reaper: newReaper(), filters: newFilters(filepath.Join(cfg.Dir, "seccomp")),
 		slots: make(chan struct{}, cfg.Parallel), deletions: make(chan struct{}, 2), stop: stop,
 		containers: map[string]*container{}, clients: map[*client]struct{}{}, parents: map[string]int{}, idleSince: time.Now(),
 	}
@@ -119,9 +125,9 @@ func (m *Monitor) run(ctx context.Context) error {
 	}
 	err = group.Wait()
 	if errors.Is(err, context.Canceled) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, m.closeRunDir())
 }
 
 // takeLock locks the directory. The lock of a monitor that was just killed is waited for.

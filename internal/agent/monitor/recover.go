@@ -17,6 +17,9 @@ import (
 // recover takes over what an earlier monitor of this directory left.
 func (m *Monitor) recover(ctx context.Context) error {
 	dir := filepath.Join(m.cfg.Dir, containersDir)
+	if err := m.removeStrayBundles(); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -40,13 +43,28 @@ func (m *Monitor) recover(ctx context.Context) error {
 	return nil
 }
 
+// removeStrayBundles removes what is left in the run directory of containers that are gone from the disk.
+func (m *Monitor) removeStrayBundles() error {
+	dir := filepath.Join(m.runDir, bundlesDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, err := os.Lstat(filepath.Join(m.cfg.Dir, containersDir, e.Name())); errors.Is(err, os.ErrNotExist) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error {
 	var r record
 	if err := readJSON(filepath.Join(dir, recordFile), &r); err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return os.RemoveAll(dir) // nothing is done before the record is there
-		}
-		return err
+		m.log.Warn("a container that was never started is cleared up", "container", filepath.Base(dir), "error", err)
+		return os.RemoveAll(dir) // nothing is done before the record is whole
 	}
 	if r.ID != filepath.Base(dir) {
 		return fmt.Errorf("its record is of %q", r.ID)
@@ -58,17 +76,22 @@ func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error 
 	m.hold(c)
 	m.mu.Unlock()
 	var status link.Status
-	if err := readJSON(c.path(exitFile), &status); err == nil {
+	if err := readJSON(c.onDisk(exitFile), &status); err == nil {
 		m.mu.Lock()
 		c.phase, c.status = exited, status
 		m.mu.Unlock()
 		close(c.done)
 		return nil
 	}
+	if r.BootID != boot { // the machine went down, and everything that ran with it
+		c.phase, c.status.State = running, link.StateRunning
+		m.ended(c, exit{code: -1, at: time.Now()})
+		return nil
+	}
 	var p process
-	switch err := readJSON(c.path(runningFile), &p); {
+	switch err := readJSON(c.inBundle(runningFile), &p); {
 	case err == nil:
-		return m.adopt(c, p, r.BootID == boot)
+		return m.adopt(c, p)
 	case errors.Is(err, os.ErrNotExist):
 		return m.abort(ctx, c)
 	default:
@@ -81,7 +104,7 @@ const abortTimeout = 10 * time.Second
 
 // abort clears up a start that the earlier monitor's end cut off.
 func (m *Monitor) abort(ctx context.Context, c *container) error {
-	f, err := os.Open(c.path(recordFile))
+	f, err := os.Open(c.onDisk(recordFile))
 	if err != nil {
 		return err
 	}
@@ -98,10 +121,10 @@ func (m *Monitor) abort(ctx context.Context, c *container) error {
 }
 
 // adopt takes over a container that was running.
-func (m *Monitor) adopt(c *container, p process, sameBoot bool) error {
+func (m *Monitor) adopt(c *container, p process) error {
 	c.status.State, c.status.StartedAt, c.status.Pid = link.StateRunning, p.StartedAt, p.Pid
 	c.phase = running
-	if !sameBoot || p.StartTicks == 0 {
+	if p.StartTicks == 0 {
 		m.ended(c, exit{code: -1, at: time.Now()})
 		return nil
 	}
@@ -142,7 +165,7 @@ func (m *Monitor) takeOutput(c *container) error {
 		return err
 	}
 	c.output = &output{log: log}
-	return c.output.attach(c.dir)
+	return c.output.attach(c.bundle)
 }
 
 // awaitExit waits for the end of a process that is not our child and closes its descriptor. The code is -1 if the kernel

@@ -116,8 +116,8 @@ func (l *launch) run(ctx context.Context) error {
 	if err := l.makeFiles(); err != nil {
 		return err
 	}
-	rootfs := l.c.path(rootfsDir)
-	if err := mountOverlay(l.req.Layers, l.c.path(upperDir), l.c.path(workDir), rootfs); err != nil {
+	rootfs := l.c.inBundle(rootfsDir)
+	if err := mountOverlay(l.req.Layers, l.c.onDisk(upperDir), l.c.onDisk(workDir), rootfs); err != nil {
 		return err
 	}
 	// The container has its own mount from the moment it starts. With ours gone the next container's mount namespace
@@ -165,23 +165,30 @@ func (l *launch) makeFiles() error {
 	if err := os.Mkdir(c.dir, 0o700); err != nil {
 		return err
 	}
-	if err := writeJSON(c.path(recordFile), c.record); err != nil {
+	data, err := json.Marshal(c.record)
+	if err != nil {
 		return err
 	}
-	var err error
-	if l.record, err = os.Open(c.path(recordFile)); err != nil {
+	// Written in place: until it is whole nothing has been done that would need it.
+	if err := os.WriteFile(c.onDisk(recordFile), data, 0o600); err != nil {
+		return err
+	}
+	if l.record, err = os.Open(c.onDisk(recordFile)); err != nil {
 		return err
 	}
 	if err := unix.Flock(int(l.record.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("lock the container's record: %w", err)
 	}
-	for _, name := range []string{rootfsDir, upperDir, workDir} {
-		if err := os.Mkdir(c.path(name), 0o755); err != nil {
+	if err := os.Mkdir(c.bundle, 0o700); err != nil {
+		return err
+	}
+	for _, path := range []string{c.inBundle(rootfsDir), c.onDisk(upperDir), c.onDisk(workDir)} {
+		if err := os.Mkdir(path, 0o755); err != nil {
 			return err
 		}
 	}
 	if len(l.req.Layers) > 0 {
-		if err := copyOwner(l.req.Layers[0], c.path(upperDir)); err != nil {
+		if err := copyOwner(l.req.Layers[0], c.onDisk(upperDir)); err != nil {
 			return err
 		}
 	}
@@ -206,13 +213,13 @@ func (l *launch) openOutput() error {
 	l.c.output = o
 	l.m.mu.Unlock()
 	if l.req.Terminal {
-		l.console, err = listenConsole(l.c.dir)
+		l.console, err = listenConsole(l.c.bundle)
 		return err
 	}
-	if l.stdio, err = makeFIFOs(l.c.dir); err != nil {
+	if l.stdio, err = makeFIFOs(l.c.bundle); err != nil {
 		return err
 	}
-	return o.attach(l.c.dir)
+	return o.attach(l.c.bundle)
 }
 
 func (m *Monitor) openLog(spec link.Log) (*jsonlog.File, error) {
@@ -241,7 +248,7 @@ func (l *launch) writeConfig(rootfs string) error {
 	if err := root.mkdirAll(cwd); err != nil {
 		return err
 	}
-	return os.WriteFile(l.c.path(configFile), config, 0o600)
+	return os.WriteFile(l.c.inBundle(configFile), config, 0o600)
 }
 
 // cancelGrace is how long an OCI runtime at work may go on when its start is given up.
@@ -251,8 +258,8 @@ const cancelGrace = 5 * time.Second
 func (l *launch) exec(ctx context.Context) error {
 	c := l.c
 	root := l.m.runtimeRoot(c.Runtime)
-	argv := []string{l.runtime.path, "--root", root, "--log", c.path(messageFile), "--log-format", "json",
-		"run", "--detach", "--bundle", c.dir, "--pid-file", c.path(pidFile)}
+	argv := []string{l.runtime.path, "--root", root, "--log", c.inBundle(messageFile), "--log-format", "json",
+		"run", "--detach", "--bundle", c.bundle, "--pid-file", c.inBundle(pidFile)}
 	if l.console != nil {
 		argv = append(argv, "--console-socket", l.console.path())
 	}
@@ -266,7 +273,7 @@ func (l *launch) exec(ctx context.Context) error {
 	for i, f := range l.stdio {
 		files[1+i] = f.Fd()
 	}
-	attr := &syscall.ProcAttr{Dir: c.dir, Env: os.Environ(), Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &syscall.ProcAttr{Dir: c.bundle, Env: os.Environ(), Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	pid, done, err := l.m.reaper.start(l.runtime.path, argv, attr)
 	if err != nil {
 		l.m.runtimes.forget()
@@ -281,7 +288,7 @@ func (l *launch) exec(ctx context.Context) error {
 		timer.Stop()
 	}
 	if e.code != 0 {
-		return fmt.Errorf("%s: %w", c.Runtime, runtimeError(c.path(messageFile), e.code))
+		return fmt.Errorf("%s: %w", c.Runtime, runtimeError(c.inBundle(messageFile), e.code))
 	}
 	return nil
 }
@@ -306,7 +313,7 @@ func runtimeError(path string, code int) error {
 func (l *launch) started(ctx context.Context) error {
 	c, m := l.c, l.m
 	var pid int
-	data, err := os.ReadFile(c.path(pidFile))
+	data, err := os.ReadFile(c.inBundle(pidFile))
 	if err != nil {
 		return err
 	}
@@ -318,6 +325,7 @@ func (l *launch) started(ctx context.Context) error {
 	if p.StartTicks, err = startTicks(pid); err != nil && !errors.Is(err, errGone) {
 		return err
 	}
+	awaitProgram(pid)
 	fd, err := openProcess(pid, p.StartTicks)
 	if err != nil && !errors.Is(err, errGone) {
 		return err
@@ -337,6 +345,17 @@ func (l *launch) started(ctx context.Context) error {
 	return nil
 }
 
+// awaitProgram waits until the container's first process runs its program. runc says that it does a moment before, while a
+// signal would still end runc's own code in the container.
+func awaitProgram(pid int) {
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Microsecond) {
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil || !strings.HasPrefix(string(comm), "runc:[") {
+			return
+		}
+	}
+}
+
 // settle does what a start can still fail of.
 func (l *launch) settle(ctx context.Context, p process) error {
 	if l.console != nil {
@@ -353,7 +372,7 @@ func (l *launch) settle(ctx context.Context, p process) error {
 			l.m.log.Warn("a seccomp filter cannot be kept", "error", err)
 		}
 	}
-	if err := writeJSON(l.c.path(runningFile), p); err != nil {
+	if err := writeJSON(l.c.inBundle(runningFile), p); err != nil {
 		return err
 	}
 	return ctx.Err()

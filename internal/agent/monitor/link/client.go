@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 )
 
@@ -50,6 +51,12 @@ type session struct {
 	waiters map[string][]chan Status
 }
 
+func newSession(conn net.Conn) *session {
+	s := &session{conn: NewConn(conn), lost: make(chan struct{}), pending: map[uint64]chan *Frame{}, waiters: map[string][]chan Status{}}
+	go s.read()
+	return s
+}
+
 // Close closes the connection. The monitor and its containers live on.
 func (c *Client) Close() error {
 	c.mu.Lock()
@@ -92,8 +99,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: NewConn(conn), lost: make(chan struct{}), pending: map[uint64]chan *Frame{}, waiters: map[string][]chan Status{}}
-	go s.read()
+	s := newSession(conn)
 	var reply HelloReply
 	if err := s.call(ctx, MethodHello, Hello{Version: Version}, &reply); err != nil {
 		return nil, errors.Join(fmt.Errorf("greet the monitor: %w", err), conn.Close())
@@ -233,6 +239,29 @@ func (c *Client) Call(ctx context.Context, method string, body, out any) error {
 		}
 	}
 	return err
+}
+
+// Shutdown ends the monitor, if one lives, and waits until it is gone. It is refused while containers run, unless they are
+// to be left running.
+func (c *Client) Shutdown(ctx context.Context, leave bool) error {
+	conn, err := Dial(c.cfg.Dir)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("connect to the monitor: %w", err)
+	}
+	s := newSession(conn)
+	defer conn.Close()
+	if err := s.call(ctx, MethodShutdown, ShutdownRequest{Leave: leave}, nil); err != nil && !errors.Is(err, ErrLost) {
+		return err
+	}
+	select {
+	case <-s.lost:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Start asks for a container. When ctx ends the start is cancelled, and the answer to that awaited, so that an error means

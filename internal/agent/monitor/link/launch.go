@@ -53,7 +53,7 @@ func (c *Client) dialOrLaunch(ctx context.Context) (net.Conn, error) {
 	if err == nil {
 		return conn, nil
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist) {
+	if !absent(err) {
 		return nil, fmt.Errorf("connect to the monitor: %w", err)
 	}
 	if err := os.MkdirAll(c.cfg.Dir, 0o700); err != nil {
@@ -72,6 +72,11 @@ func (c *Client) dialOrLaunch(ctx context.Context) (net.Conn, error) {
 		err = errors.Join(err, dialErr)
 	}
 	return nil, fmt.Errorf("start the monitor: %w", err)
+}
+
+// absent says that no monitor listens.
+func absent(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
 }
 
 // launchTimeout bounds a monitor's recovery of what an earlier one left.

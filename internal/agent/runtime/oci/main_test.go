@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,14 @@ func TestMain(m *testing.M) {
 		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 		if err := monitor.Run(context.Background(), monitor.Config{Dir: os.Args[2], Log: log}); err != nil {
 			log.Error("monitor", "error", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 4 && os.Args[1] == "test-bare" {
+		n, _ := strconv.Atoi(os.Args[3])
+		if err := bare(os.Args[2], n); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
@@ -116,6 +125,9 @@ func (m *machine) clear(t testing.TB, before map[string]int) {
 			t.Errorf("delete: %v", err)
 		}
 	}
+	if diff := difference(before, census(t, m)); diff != "1 processes" {
+		t.Errorf("left beside the monitor: %s", diff)
+	}
 	if err := r.Shutdown(ctx, false); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
@@ -163,7 +175,7 @@ func census(t testing.TB, m *machine) map[string]int {
 			count["processes in cgroups"]++
 		}
 	}
-	for _, dir := range []string{"containers", "run/crun", "run/runc"} {
+	for _, dir := range []string{"containers", "run/bundles", "run/state/crun", "run/state/runc"} {
 		entries, err := os.ReadDir(filepath.Join(m.monitorDir(), dir))
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
@@ -205,8 +217,8 @@ func (m *machine) subject(t *testing.T, ociRuntime string) *runtimetest.Subject 
 			return r
 		},
 		Exit: func(code int) []string { return sh(fmt.Sprint("exit ", code)) }, Forever: []string{"sleep", "1000"},
-		Stubborn: sh("trap '' TERM; sleep 1000"), Print: []string{"echo", "hello"}, Printed: "hello",
-		OOM: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"}, Fail: []string{"/no/such/program"},
+		Stubborn: []string{"sleep", "1000"}, // a first process has no default action for SIGTERM Print: []string{"echo", "hello"}, Printed: "hello",
+		OOM:      []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"}, Fail: []string{"/no/such/program"},
 	}
 }
 

@@ -181,14 +181,10 @@ func (r *Runtime) List(ctx context.Context) ([]*runtime.Status, error) {
 	return list, nil
 }
 
-// Shutdown ends the monitor. It is refused while containers run, unless they are to be left running: another monitor takes
+// Shutdown ends the monitor, if one lives, and waits until it is gone. It is refused while containers run, unless they are to be left running: another monitor takes
 // them over when this or another Runtime of the directory next needs one.
 func (r *Runtime) Shutdown(ctx context.Context, leave bool) error {
-	err := r.client.Call(ctx, link.MethodShutdown, link.ShutdownRequest{Leave: leave}, nil)
-	if errors.Is(err, link.ErrLost) {
-		return nil // it was fast
-	}
-	return known(err)
+	return known(r.client.Shutdown(ctx, leave))
 }
 
 // known makes ErrNotFound of the monitor's word for it.
