@@ -90,6 +90,7 @@ func (t *table) install() error {
 	t.conn.AddTable(t.table)
 	t.ports = &nftables.Set{
 		Table: t.table, Name: "ports", IsMap: true, Concatenation: true,
+		ID:       1, // within a transaction; the library would count one up for all, without a lock
 		KeyType:  nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService),
 		DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService),
 	}
