@@ -461,3 +461,22 @@ func TestUnreliableServer(t *testing.T) {
 		stop()
 	})
 }
+
+// TestStopWithADeafServer ends the agent while the server reads nothing and answers no close.
+func TestStopWithADeafServer(t *testing.T) {
+	onFakeTime(t, func(t *testing.T, b *box) {
+		deaf := make(chan struct{})
+		b.server.mu.Lock()
+		b.server.deaf = deaf
+		b.server.mu.Unlock()
+		stop := b.boot(b.config())
+		b.server.accept()
+		synctest.Wait()
+		begin := time.Now()
+		stop()
+		if took := time.Since(begin); took > 2*farewell {
+			t.Errorf("the agent took %v to stop", took)
+		}
+		close(deaf)
+	})
+}

@@ -72,6 +72,8 @@ type server struct {
 	calls []call
 	// answer, if set, answers an API call or a websocket ("ws") in place of the usual; it returns false to leave it.
 	answer func(op string, w http.ResponseWriter) bool
+	// deaf, if set, keeps websockets from being read until it is closed.
+	deaf chan struct{}
 	// dials are the moments at which a websocket was asked for.
 	dials []time.Time
 }
@@ -147,7 +149,10 @@ func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	for k := range r.URL.Query() {
 		query[k] = r.URL.Query().Get(k)
 	}
-	s.conns <- newPeer(s.t, conn, query)
+	s.mu.Lock()
+	deaf := s.deaf
+	s.mu.Unlock()
+	s.conns <- newPeer(s.t, conn, query, deaf)
 }
 
 // checkSignature signs the same request again and compares.
@@ -213,10 +218,13 @@ type peer struct {
 	broken chan struct{}
 }
 
-func newPeer(t testing.TB, conn *websocket.Conn, query map[string]string) *peer {
+func newPeer(t testing.TB, conn *websocket.Conn, query map[string]string, deaf <-chan struct{}) *peer {
 	p := &peer{t: t, conn: conn, query: query, inbox: map[string]chan json.RawMessage{}, broken: make(chan struct{})}
 	go func() {
 		defer close(p.broken)
+		if deaf != nil {
+			<-deaf
+		}
 		for {
 			_, b, err := conn.Read(context.Background())
 			if err != nil {

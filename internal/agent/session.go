@@ -51,32 +51,19 @@ func (s *session) run(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
-		s.close()
-		cancel(ctx.Err())
-	case <-inner.Done():
-	}
-	s.conn.CloseNow()
-	parts.Wait()
-	return context.Cause(inner)
-}
-
-// close says goodbye, for as long as that may take.
-func (s *session) close() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+		// A server that does not answer the goodbye is cut off: the end of inner breaks the connection under it.
+		cut := time.AfterFunc(farewell, func() { cancel(ctx.Err()) })
 		if err := s.conn.Close(websocket.StatusNormalClosure, "the agent is stopping"); err != nil {
 			s.log.Debug("the connection did not close in order", "err", err)
 		}
-	}()
-	timer := time.NewTimer(farewell)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-		s.conn.CloseNow()
-		<-done
+		cut.Stop()
+		cancel(ctx.Err())
+	case <-inner.Done():
 	}
+	// An error here says only that it is closed already.
+	_ = s.conn.CloseNow()
+	parts.Wait()
+	return context.Cause(inner)
 }
 
 // read takes what the server says.
