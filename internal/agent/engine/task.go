@@ -97,7 +97,8 @@ var conditions = map[string]condition{"START": conditionStart, "COMPLETE": condi
 // resolveDependencies reads dependsOn. HEALTHY is refused here as long as the agent has no health checks.
 func (t *task) resolveDependencies(names map[string]int) error {
 	failed := func(why string, args ...any) error {
-		return fmt.Errorf("Task dependencies cannot be resolved, taskArn: %s: %s", t.run.ARN, fmt.Sprintf(why, args...)) //nolint:staticcheck // ECS's own words
+		//lint:ignore ST1005 these are ECS's own words
+		return fmt.Errorf("Task dependencies cannot be resolved, taskArn: %s: %s", t.run.ARN, fmt.Sprintf(why, args...))
 	}
 	for i := range t.definition.ContainerDefinitions {
 		for _, d := range t.definition.ContainerDefinitions[i].DependsOn {
