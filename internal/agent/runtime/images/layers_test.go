@@ -5,13 +5,17 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"roadstead.dev/roadstead/internal/agent/runtime"
@@ -149,5 +153,39 @@ func BenchmarkPullWarm(b *testing.B) {
 		s.Hold(image, holder)
 		s.Release(holder)
 		i++
+	}
+}
+
+// BenchmarkPullCold pulls an image of five layers of 8 MiB from a registry on loopback.
+func BenchmarkPullCold(b *testing.B) {
+	s, err := Open(b.Context(), Config{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	var t testing.T
+	var layers []v1.Layer
+	for range 5 {
+		l, err := random.Layer(8<<20, "application/vnd.docker.image.rootfs.diff.tar.gzip")
+		if err != nil {
+			b.Fatal(err)
+		}
+		layers = append(layers, l)
+	}
+	reg := &testRegistry{}
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer srv.Close()
+	reg.host = strings.TrimPrefix(srv.URL, "http://")
+	ref := reg.push(&t, "app", testImage(&t, "", layers...))
+	b.SetBytes(40 << 20)
+	for b.Loop() {
+		if _, err := s.Pull(b.Context(), ref, runtime.PullOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := s.Remove(b.Context(), ref); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }

@@ -44,8 +44,8 @@ func (s *Store) Release(holder string) {
 	}
 }
 
-// Settle ends the holds of an earlier process that were not made again in this one. An agent calls it when it has found its
-// containers again and held their images.
+// Settle ends the holds of an earlier process that were not made again in this one. Only who has held the images of all
+// containers that still run may call it: the layers of any other may go.
 func (s *Store) Settle() {
 	for _, holder := range s.holds.earlier() {
 		s.Release(holder)
