@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -25,12 +27,12 @@ func BenchmarkUpdate(b *testing.B) {
 }
 
 type measurer struct {
-	b       *testing.B
-	client  *clientv3.Client
-	store   *state.Store
-	filling string
-	took    map[string]time.Duration
-	values  map[string]int
+	b         *testing.B
+	client    *clientv3.Client
+	store     *state.Store
+	filling   string
+	took, cpu map[string]time.Duration
+	values    map[string]int
 	// batches are the commits that the 512 callers' Updates took.
 	batches int
 }
@@ -46,7 +48,7 @@ func newMeasurer(b *testing.B) *measurer {
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx) }()
 	b.Cleanup(func() { cancel(); <-ended })
-	return &measurer{b: b, client: bare.Client(), store: s, filling: strings.Repeat("x", 540), took: map[string]time.Duration{}, values: map[string]int{}}
+	return &measurer{b: b, client: bare.Client(), store: s, filling: strings.Repeat("x", 540), took: map[string]time.Duration{}, cpu: map[string]time.Duration{}, values: map[string]int{}}
 }
 
 func benchKV(b *testing.B) *etcdkv.KV {
@@ -71,7 +73,7 @@ func (m *measurer) round() {
 
 func (m *measurer) measure(name string, callers, values int, fn func(n int) error) {
 	var wg sync.WaitGroup
-	start := time.Now()
+	start, cpu := time.Now(), cpuTime(m.b)
 	for range callers {
 		wg.Go(func() {
 			if err := fn(values / callers); err != nil {
@@ -81,7 +83,17 @@ func (m *measurer) measure(name string, callers, values int, fn func(n int) erro
 	}
 	wg.Wait()
 	m.took[name] += time.Since(start)
+	m.cpu[name] += cpuTime(m.b) - cpu
 	m.values[name] += values
+}
+
+// cpuTime is what this process has used of the processors, which a busy machine changes less than the time that passes.
+func cpuTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func (m *measurer) rate(name string) float64 { return float64(m.values[name]) / m.took[name].Seconds() }
@@ -89,6 +101,7 @@ func (m *measurer) rate(name string) float64 { return float64(m.values[name]) / 
 func (m *measurer) report() {
 	for name := range m.took {
 		m.b.ReportMetric(m.rate(name), name+"/s")
+		m.b.ReportMetric(float64(m.cpu[name].Microseconds())/float64(m.values[name]), name+"_cpu_µs")
 	}
 	m.b.ReportMetric(m.rate("bare_put_1_caller")/m.rate("update_1_caller"), "update/put_latency_ratio")
 	m.b.ReportMetric(m.rate("update_512_callers")/m.rate("bare_put_512_callers"), "update/put_512_ratio")
