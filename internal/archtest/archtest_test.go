@@ -37,6 +37,7 @@ var rules = []rule{
 	{"internal/keyring", []string{"internal/fault", "internal/wire"}, "it answers the wire's question for a key"},
 	{"internal/agent/...", []string{"internal/ecs", "internal/acs", "internal/agent/...", "internal/fault"}, "an agent knows the protocol alone, so that it works with any server, and never the server's state"},
 	{"internal/exampleimages/...", []string{"internal/exampleimages/..."}, "the examples are users of the product"},
+	{"internal/awsprofile", nil, "it writes files in a format of AWS's"},
 	{"internal/devcluster", []string{"..."}, "it puts the parts together"},
 	{"cmd/...", []string{"..."}, "it puts the parts together"},
 	{"test/...", []string{"..."}, "tests may look everywhere"},

@@ -46,7 +46,7 @@ func TestExits(t *testing.T) {
 	}{
 		{"zero", "exit 0", 32, 0, ""},
 		{"seven", "exit 7", 32, 7, ""},
-		{"signalled", "kill -9 $$", 32, 137, ""},
+		{"signalled", "sh -c 'kill -9 $$'; exit $?", 32, 137, ""},
 		{"oom", "head -c 200m /dev/zero | tail", 16, 137, "OutOfMemoryError: Container killed due to memory usage"},
 	} {
 		in.register(c.name, types.NetworkModeNone, types.ContainerDefinition{Name: aws.String("c"), Memory: &c.memory, Command: []string{"sh", "-c", c.script}})
@@ -65,14 +65,19 @@ func TestExits(t *testing.T) {
 	for name, image := range map[string]string{"nosuchimage": "127.0.0.1:9/none:latest", "badname": "UPPER//bad"} {
 		in.register(name, types.NetworkModeNone, types.ContainerDefinition{Name: aws.String("c"), Image: &image})
 		task := in.wait(in.runTask(name), "STOPPED")
-		if task.StopCode != types.TaskStopCodeTaskFailedToStart || !strings.HasPrefix(aws.ToString(task.StoppedReason), "CannotPullContainerError: ") {
-			t.Errorf("%s: %s, %q", name, task.StopCode, aws.ToString(task.StoppedReason))
-		}
+		expectNotStarted(t, task, "CannotPullContainerError: ")
 	}
 	in.register("nosuchcommand", types.NetworkModeNone, types.ContainerDefinition{Name: aws.String("c"), Command: []string{"/no/such/program"}})
 	task := in.wait(in.runTask("nosuchcommand"), "STOPPED")
-	if task.StopCode != types.TaskStopCodeTaskFailedToStart || !strings.HasPrefix(aws.ToString(task.StoppedReason), "CannotStartContainerError: ") {
-		t.Errorf("nosuchcommand: %s, %q", task.StopCode, aws.ToString(task.StoppedReason))
+	expectNotStarted(t, task, "CannotStartContainerError: ")
+}
+
+// expectNotStarted looks for what ECS says on instances: the cause is the container's reason.
+func expectNotStarted(t *testing.T, task types.Task, cause string) {
+	t.Helper()
+	reason := aws.ToString(task.Containers[0].Reason)
+	if task.StopCode != types.TaskStopCodeTaskFailedToStart || aws.ToString(task.StoppedReason) != "Task failed to start" || !strings.HasPrefix(reason, cause) {
+		t.Errorf("%s: %s, %q, %q", *task.TaskDefinitionArn, task.StopCode, aws.ToString(task.StoppedReason), reason)
 	}
 }
 
@@ -165,7 +170,7 @@ func TestBridge(t *testing.T) {
 	if len(bindings) != 1 || aws.ToInt32(bindings[0].ContainerPort) != 8080 || aws.ToInt32(bindings[0].HostPort) < 1024 {
 		t.Fatalf("network bindings %+v", bindings)
 	}
-	if body := fetch(t, fmt.Sprintf("http://127.0.0.1:%d/", *bindings[0].HostPort)); !strings.Contains(body, "hello") {
+	if body := fetch(t, fmt.Sprintf("http://127.0.0.1:%d/", *bindings[0].HostPort)); !strings.Contains(body, "Hello from Roadstead") {
 		t.Errorf("answer %q", body)
 	}
 	task = in.stopTask(arn, "")
