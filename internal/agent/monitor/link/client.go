@@ -65,7 +65,10 @@ func (c *Client) Close() error {
 	if c.session == nil {
 		return nil
 	}
-	return c.session.conn.Close()
+	if err := c.session.conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil // the monitor was first
 }
 
 // current is the living session or nil.
@@ -167,6 +170,9 @@ func (s *session) send(method string, body any) (uint64, chan *Frame, error) {
 		if errors.Is(err, ErrTooLong) {
 			return 0, nil, err
 		}
+		// The reader ends with the connection, so that the next try makes a new one.
+		_ = s.conn.Close()
+		<-s.lost
 		return 0, nil, fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return id, ch, nil
