@@ -36,13 +36,15 @@ func TestDamagedFile(t *testing.T) {
 		_, err := w.file.WriteString(damage)
 		must(t, err)
 	}
+	_, err := w.file.WriteString(`{"log":"without a time\n"}` + "\n")
+	must(t, err)
 	w.record("stdout", "two\n")
-	_, err := w.file.WriteString(`{"log":"to`)
+	_, err = w.file.WriteString(`{"log":"to`)
 	must(t, err)
 	w.rotate()
 	w.record("stdout", "three\n")
 	must(t, attach(t, shipper(t, srv), src).Drain(ctx))
-	wantTexts(t, srv, "one", "two", "three")
+	wantTexts(t, srv, "one", "without a time", "two", "three")
 }
 
 // TestTruncated: a writer that keeps one file empties it.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -156,7 +155,7 @@ func (o options) streamName(src Source) string {
 	case o.stream != "":
 		return o.stream
 	case o.prefix != "":
-		return path.Join(o.prefix, src.ContainerName, src.TaskID)
+		return o.prefix + "/" + src.ContainerName + "/" + src.TaskID
 	}
 	return src.ContainerID
 }

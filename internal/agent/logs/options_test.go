@@ -82,7 +82,7 @@ func TestDatetimeFormat(t *testing.T) {
 
 func TestStreamName(t *testing.T) {
 	src := Source{ContainerID: "0123", ContainerName: "web", TaskID: "abcd"}
-	for want, o := range map[string]options{"0123": {}, "pre/web/abcd": {prefix: "pre"}, "mine": {stream: "mine"}} {
+	for want, o := range map[string]options{"0123": {}, "/pre/../x/web/abcd": {prefix: "/pre/../x"}, "mine": {stream: "mine"}} {
 		if got := o.streamName(src); got != want {
 			t.Errorf("stream %q, want %q", got, want)
 		}

@@ -26,6 +26,7 @@ type shipment struct {
 	decoder  decoder
 	lastPut  time.Time
 	lastLine time.Time
+	lastTime time.Time // of a line, by the container's clock; at first now
 	lost     string // what is to be told before the next line
 	bad      int
 	unsaved  bool // what was sent is not in the cursor, for want of room on the disk
@@ -48,7 +49,7 @@ var errClosed = errors.New("the shipment was closed before all output was sent")
 func newShipment(cfg Config, path, cursorPath string, dest destination, opts options, at cursor) *shipment {
 	s := &shipment{
 		cfg: cfg, path: path, cursorPath: cursorPath, dest: dest, assemble: at.Pending,
-		wake: make(chan struct{}, 1), drain: make(chan struct{}), done: make(chan struct{}),
+		lastTime: time.Now(), wake: make(chan struct{}, 1), drain: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.assemble.multiline = opts.multiline
 	s.dest.draining = s.drain
@@ -198,6 +199,10 @@ func (s *shipment) decodeLine(line []byte) {
 		s.bad++
 		return
 	}
+	if r.time.UnixMilli() < 0 { // none, which CloudWatch does not take: that of the line before
+		r.time = s.lastTime
+	}
+	s.lastTime = r.time
 	s.placeLost(r.time)
 	s.assemble.add(r)
 	s.lastLine = time.Now()
