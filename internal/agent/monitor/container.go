@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,21 +168,46 @@ func bootID() (string, error) {
 // errGone says that a process is not there any more.
 var errGone = errors.New("the process has ended")
 
-// startTicks reads when a process started. The name in the second field may hold anything, so fields are counted from its end.
+// startTicks reads when a process started.
 func startTicks(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-		return 0, errGone
-	}
+	fields, err := readStat(pid)
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields))
+	return strconv.ParseUint(fields[statStart], 10, 64)
+}
+
+// Fields of proc_pid_stat(5), counted from the third, the state.
+const (
+	statState    = 0
+	statStart    = 19
+	statExitCode = 49
+)
+
+// readStat reads /proc/PID/stat. The name in the second field may hold anything, so fields are counted from its end.
+func readStat(pid int) ([]string, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return nil, errGone
 	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(fields) <= statExitCode {
+		return nil, fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields))
+	}
+	return fields, nil
+}
+
+// zombieCode reads the exit code of a process that has ended and that its parent has not collected yet.
+func zombieCode(p process) (code int, ok bool) {
+	fields, err := readStat(p.Pid)
+	if err != nil || fields[statState] != "Z" || fields[statStart] != strconv.FormatUint(p.StartTicks, 10) {
+		return -1, false
+	}
+	status, err := strconv.ParseUint(fields[statExitCode], 10, 32)
+	return exitCode(unix.WaitStatus(status)), err == nil
 }
 
 // openProcess gives a descriptor of a process that started when said; errGone if there is none.

@@ -146,7 +146,7 @@ func (m *Monitor) adopt(c *container, p process) error {
 		return err
 	}
 	go func() {
-		code, err := awaitExit(watched)
+		code, err := awaitExit(watched, p)
 		if err != nil {
 			m.log.Warn("the exit code of a container cannot be had", "container", c.ID, "error", err)
 		}
@@ -168,9 +168,9 @@ func (m *Monitor) takeOutput(c *container) error {
 	return c.output.attach(c.bundle)
 }
 
-// awaitExit waits for the end of a process that is not our child and closes its descriptor. The code is -1 if the kernel
-// is older than 6.15, which first tells it to others than the parent.
-func awaitExit(pidfd int) (int, error) {
+// awaitExit waits for the end of a process that is not our child and closes its descriptor. The exit code is read from the
+// zombie, while there is one, or else asked of the descriptor, which Linux 6.15 and later answer. Before that it is -1.
+func awaitExit(pidfd int, p process) (int, error) {
 	f := os.NewFile(uintptr(pidfd), "pidfd")
 	defer f.Close()
 	raw, err := f.SyscallConn()
@@ -185,17 +185,16 @@ func awaitExit(pidfd int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	// The code is there once the process's parent, which is init now, has collected it.
-	for wait := time.Millisecond; wait < time.Second; wait *= 2 {
+	for wait := time.Millisecond; wait < 100*time.Millisecond; wait *= 2 {
+		if code, ok := zombieCode(p); ok {
+			return code, nil
+		}
 		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-		err = unix.IoctlPidfdInfo(pidfd, &info)
+		err := unix.IoctlPidfdInfo(pidfd, &info)
 		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
 			return exitCode(unix.WaitStatus(info.Exit_code)), nil
 		}
-		if err != nil && !errors.Is(err, unix.ESRCH) {
-			return -1, nil
-		}
-		time.Sleep(wait)
+		time.Sleep(wait) // it may be between the two
 	}
 	return -1, nil
 }
