@@ -27,7 +27,7 @@ type shipment struct {
 	lastPut  time.Time
 	lastLine time.Time
 	lastTime time.Time // of a line, by the container's clock; at first now
-	lost     string // what is to be told before the next line
+	lost     string    // what is to be told before the next line
 	bad      int
 	unsaved  bool // what was sent is not in the cursor, for want of room on the disk
 

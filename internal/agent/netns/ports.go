@@ -55,20 +55,28 @@ func localPortRange() [2]uint16 {
 // reserve keeps one port, or says that it is taken.
 func (p *portPool) reserve(protocol string, port uint16) (*reservation, error) {
 	key := portKey{protocol, port}
-	conflict := fmt.Errorf("Bind for %s:%d failed: %w", bindIP, port, ErrPortAllocated) //nolint:staticcheck // Docker's words
 	if p.taken[key] {
-		return nil, conflict
+		return nil, bindError{port, ErrPortAllocated}
 	}
 	fd, err := holdPort(protocol, port)
 	if errors.Is(err, unix.EADDRINUSE) {
-		return nil, conflict
+		err = ErrPortAllocated
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Bind for %s:%d failed: %w", bindIP, port, err) //nolint:staticcheck // Docker's words
+		return nil, bindError{port, err}
 	}
 	p.taken[key] = true
 	return &reservation{key: key, fd: fd}, nil
 }
+
+// bindError says in Docker's words why a container does not get a host port.
+type bindError struct {
+	port uint16
+	err  error
+}
+
+func (e bindError) Error() string { return fmt.Sprintf("Bind for %s:%d failed: %v", bindIP, e.port, e.err) }
+func (e bindError) Unwrap() error { return e.err }
 
 // reserveAny keeps any free port of the dynamic range, going round it, so that a port is used again as late as possible.
 func (p *portPool) reserveAny(protocol string) (*reservation, error) {
