@@ -18,6 +18,7 @@ import (
 
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/state/memkv"
 	"roadstead.dev/roadstead/internal/wire"
 )
 
@@ -151,6 +152,42 @@ func TestNoDrift(t *testing.T) {
 				t.Errorf("%s drifted: %s", name, diff)
 			}
 		}
+	}
+}
+
+// TestSameAfterRestart: a new server on the same store gives the same answers.
+func TestSameAfterRestart(t *testing.T) {
+	kv := memkv.New(memkv.Unlimited)
+	f := openFixture(t, kv)
+	f.cluster()
+	f.instance(1000, 1000, "ecs.os-type")
+	var in sdk.RegisterTaskDefinitionInput
+	if err := json.Unmarshal([]byte(full), &in); err != nil {
+		t.Fatal(err)
+	}
+	must(f.RegisterTaskDefinition(f.ctx, &in))
+	f.register()
+	run := func(in *sdk.RunTaskInput) {
+		in.Overrides = &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: aws.String("main"), Command: []string{""},
+			Environment: []types.KeyValuePair{{Name: aws.String("E"), Value: aws.String("")}}}}}
+		in.Tags, in.ClientToken = []types.Tag{{Key: aws.String("t"), Value: aws.String("")}}, aws.String("t1")
+	}
+	task := *f.run(run).Tasks[0].TaskArn
+	f.submit(task, "RUNNING")
+	answers := func(f *fixture) string {
+		instances := must(f.ListContainerInstances(f.ctx, &sdk.ListContainerInstancesInput{})).ContainerInstanceArns
+		return asJSON(t, []any{
+			must(f.DescribeTaskDefinition(f.ctx, &sdk.DescribeTaskDefinitionInput{TaskDefinition: aws.String("full")})),
+			must(f.DescribeContainerInstances(f.ctx, &sdk.DescribeContainerInstancesInput{ContainerInstances: instances})),
+			must(f.DescribeClusters(f.ctx, &sdk.DescribeClustersInput{})),
+			f.describe(task),
+			f.run(run),
+		})
+	}
+	before := answers(f)
+	f.stop()
+	if diff := cmp.Diff(before, answers(openFixture(t, kv))); diff != "" {
+		t.Error(diff)
 	}
 }
 

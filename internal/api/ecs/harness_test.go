@@ -2,6 +2,7 @@ package ecsapi_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,22 +25,31 @@ type fixture struct {
 	ctx   context.Context
 	store *state.Store
 	now   time.Time
+	// stop ends the store, as a test's end does too.
+	stop func()
 }
 
 func newFixture(t testing.TB, change ...func(*ecsapi.Config)) *fixture {
 	t.Helper()
+	return openFixture(t, memkv.New(memkv.Unlimited), change...)
+}
+
+// openFixture starts on what an earlier fixture left.
+func openFixture(t testing.TB, kv *memkv.KV, change ...func(*ecsapi.Config)) *fixture {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	store, err := state.Open(ctx, state.Config{KV: memkv.New(memkv.Unlimited)})
+	store, err := state.Open(ctx, state.Config{KV: kv})
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- store.Run(ctx) }()
-	t.Cleanup(func() {
+	f := &fixture{t: t, ctx: ctx, store: store, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	f.stop = sync.OnceFunc(func() {
 		cancel()
 		<-done
 	})
-	f := &fixture{t: t, ctx: ctx, store: store, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	t.Cleanup(f.stop)
 	cfg := ecsapi.Config{Store: store, Place: place, Now: func() time.Time { return f.now }}
 	for _, c := range change {
 		c(&cfg)

@@ -85,6 +85,7 @@ func (r *taskRequest) readOverrides() error {
 		return fmt.Errorf("measure overrides: %w", err)
 	}
 	o := mirror.Of[ecs.TaskOverride](r.overrides)
+	mirror.DropEmpty(&o)
 	if len(body) > maxOverrideBytes {
 		// The SDK's struct has all names; what ECS measures has those that were sent.
 		if sent, err := json.Marshal(o); err != nil || len(sent) > maxOverrideBytes {

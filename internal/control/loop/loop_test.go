@@ -3,6 +3,7 @@ package loop_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,13 +81,15 @@ func TestLoopFollowsTheFeed(t *testing.T) {
 
 func TestLoopWakesAndRetries(t *testing.T) {
 	inBubble(t, func(ctx context.Context, s *state.Store, stop func()) {
-		plans, failures := 0, 0
+		var plans, failures atomic.Int32
 		plan := func(now ecs.Millis, tables *state.Tables) ([]loop.Change, ecs.Millis) {
-			plans++
-			if plans != 2 && plans != 3 {
+			if n := plans.Add(1); n != 2 && n != 3 {
 				return nil, now + 60_000
 			}
-			return []loop.Change{func(*state.Tx) error { failures++; return errors.New("no") }}, 0
+			return []loop.Change{func(*state.Tx) error {
+				failures.Add(1)
+				return errors.New("no")
+			}}, 0
 		}
 		ended := make(chan error, 1)
 		go func() {
@@ -95,14 +98,14 @@ func TestLoopWakesAndRetries(t *testing.T) {
 		synctest.Wait()
 		put(t, s, "not interesting")
 		synctest.Wait()
-		if plans != 1 {
-			t.Errorf("%d plans before the wake", plans)
+		if plans.Load() != 1 {
+			t.Errorf("%d plans before the wake", plans.Load())
 		}
 		time.Sleep(time.Minute) // The bubble's clock.
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if plans != 4 || failures != 2 {
-			t.Errorf("%d plans, %d failures after the wake", plans, failures)
+		if plans.Load() != 4 || failures.Load() != 2 {
+			t.Errorf("%d plans, %d failures after the wake", plans.Load(), failures.Load())
 		}
 		stop()
 		<-ended

@@ -8,10 +8,10 @@ package taskdef
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"regexp"
 	"strconv"
 
+	"roadstead.dev/roadstead/internal/api/mirror"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
 )
@@ -38,7 +38,7 @@ func Prepare(d *ecs.TaskDefinition) error {
 	if err := validateSize(d); err != nil {
 		return err
 	}
-	dropEmpty(reflect.ValueOf(d).Elem())
+	mirror.DropEmpty(d)
 	for _, check := range []func(*ecs.TaskDefinition) error{
 		validateTask, validateSizes, validateVolumes, validateContainers, validateNetwork, validateDependencies, validateFargate,
 	} {
@@ -61,35 +61,6 @@ func validateSize(d *ecs.TaskDefinition) error {
 		return refuse("Actual length: '%d'. Max allowed length is '%d' bytes.", len(body), maxBytes)
 	}
 	return nil
-}
-
-// dropEmpty makes empty lists and maps absent ones, so that a definition reads the same from the store as from memory.
-// Where ECS gives an empty list the answer has it.
-func dropEmpty(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			dropEmpty(v.Elem())
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Field(i); f.CanSet() {
-				dropEmpty(f)
-			}
-		}
-	case reflect.Slice:
-		if v.Len() == 0 && !v.IsNil() {
-			v.SetZero()
-			return
-		}
-		for i := range v.Len() {
-			dropEmpty(v.Index(i))
-		}
-	case reflect.Map:
-		if v.Len() == 0 && !v.IsNil() {
-			v.SetZero()
-		}
-	}
 }
 
 // complete fills in ECS's defaults. Clients that compare what they sent with what they get, such as Terraform, know these
