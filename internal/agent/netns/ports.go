@@ -75,7 +75,9 @@ type bindError struct {
 	err  error
 }
 
-func (e bindError) Error() string { return fmt.Sprintf("Bind for %s:%d failed: %v", bindIP, e.port, e.err) }
+func (e bindError) Error() string {
+	return fmt.Sprintf("Bind for %s:%d failed: %v", bindIP, e.port, e.err)
+}
 func (e bindError) Unwrap() error { return e.err }
 
 // reserveAny keeps any free port of the dynamic range, going round it, so that a port is used again as late as possible.
