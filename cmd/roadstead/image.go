@@ -15,15 +15,16 @@ import (
 )
 
 func imageCommand() *cobra.Command {
-	var dataDir string
+	var dataDir, containerd string
 	cmd := &cobra.Command{Use: "image", Short: "Import, list and remove images of this machine's node"}
 	cmd.PersistentFlags().StringVar(&dataDir, "data-dir", devcluster.DefaultDataDir, "data directory of the installation")
+	cmd.PersistentFlags().StringVar(&containerd, "containerd", "", "address of the containerd that keeps the images, if the node was started with one")
 	manage := func(cmd *cobra.Command, do func(context.Context, images.Manager) error) error {
 		log, err := logger(cmd)
 		if err != nil {
 			return err
 		}
-		m, err := devcluster.Images(cmd.Context(), dataDir, log)
+		m, err := devcluster.Images(cmd.Context(), dataDir, containerd, log)
 		if err != nil {
 			return err
 		}

@@ -171,8 +171,9 @@ func listenUnix(path string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o600)
 }
 
-// Images gives the images of the node in a data directory, through its agent if that runs.
-func Images(ctx context.Context, path string, log *slog.Logger) (images.Manager, error) {
+// Images gives the images of the node in a data directory, through its agent if that runs. Without one they are looked
+// for in the containerd at an address, or, if that is empty, in the node's own stores.
+func Images(ctx context.Context, path, address string, log *slog.Logger) (images.Manager, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("the data directory: %w (start `roadstead up` once, or say --data-dir)", err)
 	}
@@ -180,5 +181,5 @@ func Images(ctx context.Context, path string, log *slog.Logger) (images.Manager,
 	if err := os.MkdirAll(d.Node(), 0o700); err != nil {
 		return nil, err
 	}
-	return images.Manage(ctx, d.Socket(), images.Config{Dir: d.path("node/images"), Log: log})
+	return images.Manage(ctx, d.Socket(), images.Config{Dir: d.path("node/images"), Address: address, Log: log})
 }
