@@ -92,7 +92,13 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*KV, error) {
 	}
 	kv := newKV(cfg.Common, log, client, limitsOf(cfg.MaxTxnOps, cfg.MaxRequestBytes), stop)
 	kv.owner = true
-	kv.writable = func(bytes int) error { return spaceError(cfg.Dir, cfg.MinFree, int64(bytes)) }
+	reserve := &dbReserve{path: filepath.Join(etcdDir(cfg), "member", "snap", "db"), ahead: 32 << 20}
+	kv.writable = func(bytes int) error {
+		if err := spaceError(cfg.Dir, cfg.MinFree, int64(bytes)); err != nil {
+			return err
+		}
+		return reserve.keep()
+	}
 	r := &reclaimer{kv: kv, server: server}
 	kv.noSpace = r.ask
 	return kv, nil
@@ -120,11 +126,13 @@ func start(ctx context.Context, cfg EmbeddedConfig, log *logger) (*embed.Etcd, e
 	return nil, fmt.Errorf("start etcd in %s: %w", cfg.Dir, err)
 }
 
+func etcdDir(cfg EmbeddedConfig) string { return filepath.Join(cfg.Dir, "etcd") }
+
 // etcdConfig is etcd's configuration for a single member that nobody else speaks to.
 func etcdConfig(cfg EmbeddedConfig, log *logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "roadstead"
-	c.Dir = filepath.Join(cfg.Dir, "etcd")
+	c.Dir = etcdDir(cfg)
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.zap())
 	// Nothing listens: the client is in this process. etcd wants an address of its member all the same.
 	c.ListenClientUrls, c.ListenPeerUrls, c.AdvertiseClientUrls = nil, nil, nil
