@@ -2,9 +2,12 @@ package oci
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -184,25 +187,118 @@ func TestMonitorKilledInStart(t *testing.T) {
 	})
 }
 
-// TestAgentKilled is about a client that is gone without a word: here, one of two that share the machine's monitor.
+// job is what the process of TestAgentKilled does.
+type job struct {
+	Dir, Group string
+	Command    []string
+	Spec       *runtime.Spec
+}
+
+// agent is a process that starts a container, says so, and waits for its own end.
+func agent(text string) error {
+	var j job
+	if err := json.Unmarshal([]byte(text), &j); err != nil {
+		return err
+	}
+	r, err := New(Config{Dir: j.Dir, CgroupRoot: j.Group, Command: j.Command})
+	if err != nil {
+		return err
+	}
+	if _, err := r.Start(context.Background(), j.Spec); err != nil {
+		return err
+	}
+	fmt.Println("started")
+	select {}
+}
+
+// TestAgentKilled kills an agent that has started the monitor and a container.
 func TestAgentKilled(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, s *runtimetest.Subject, m *machine) {
 		dir := t.TempDir()
-		spec := s.Spec(0, []string{"sh", "-c", "echo a; sleep 0.3; echo b; exit 6"})
+		spec := s.Spec(0, []string{"sh", "-c", "echo a; cat /fifo >/dev/null; echo b; exit 6"})
 		spec.Log.Path = filepath.Join(dir, "log")
-		s.Start(t, spec)
-		before := s.Runtime.(*Runtime).monitorPid(t)
-		s.Runtime = s.Reopen(t)
+		fifo := filepath.Join(dir, "fifo")
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		spec.Mounts = []runtime.Mount{{Source: fifo, Target: "/fifo"}}
+		config := m.config()
+		arg, err := json.Marshal(job{Dir: config.Dir, Group: config.CgroupRoot, Command: config.Command, Spec: spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("/proc/self/exe", "test-agent", string(arg))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line := make([]byte, 8)
+		if _, err := io.ReadFull(out, line); err != nil || string(line) != "started\n" {
+			t.Fatal(string(line), err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Error("the agent ended by itself")
+		}
+		if got := s.List(t)[spec.ID]; got == nil || got.State != runtime.Running {
+			t.Fatalf("List gives %+v", got)
+		}
+		if err := os.WriteFile(fifo, []byte("go"), 0); err != nil {
+			t.Fatal(err)
+		}
 		if got := s.Wait(t, spec.ID); got.ExitCode != 6 {
 			t.Errorf("exit code %d", got.ExitCode)
 		}
-		if after := s.Runtime.(*Runtime).monitorPid(t); after != before {
-			t.Errorf("another monitor: %d, %d", before, after)
-		}
-		if got := text(readLog(t, spec.Log.Path), "stdout"); got != "a\nb\n" {
+		if got := stdoutOf(t, spec.Log.Path); got != "a\nb\n" {
 			t.Errorf("the log is %q", got)
 		}
+		log, err := os.ReadFile(filepath.Join(m.monitorDir(), "monitor.log"))
+		if err != nil || strings.Count(string(log), "is ready") != 1 {
+			t.Errorf("more than one monitor: %s, %v", log, err)
+		}
 	})
+}
+
+func stdoutOf(t *testing.T, path string) string { return text(readLog(t, path), "stdout") }
+
+// TestIdleExit has a monitor that ends when it has had nothing to do for a while, and not while it has a container.
+func TestIdleExit(t *testing.T) {
+	m := newMachine(t)
+	s := m.subject(t, "crun")
+	if err := os.MkdirAll(m.monitorDir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(m.monitorDir(), "idle"), []byte("100ms"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Start(t, s.Spec(0, []string{"sh", "-c", "sleep 0.5; exit 2"}))
+	first := s.Runtime.(*Runtime).monitorPid(t)
+	s.Reopen(t).(*Runtime).Close()
+	time.Sleep(300 * time.Millisecond)
+	s.Runtime = s.Reopen(t)
+	if again := s.Runtime.(*Runtime).monitorPid(t); again != first {
+		t.Error("it ended under a container")
+	}
+	if got := s.Wait(t, runtimetest.ID(0)); got.ExitCode != 2 {
+		t.Errorf("exit code %d", got.ExitCode)
+	}
+	s.Delete(t, runtimetest.ID(0), false)
+	s.Runtime.(*Runtime).Close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, err := os.Lstat(filepath.Join(m.monitorDir(), "run"))
+		if os.IsNotExist(err) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not end")
+		}
+	}
 }
 
 // TestRebooted is about what a machine's going down leaves: the files on its disk, of another boot.

@@ -3,7 +3,6 @@ package oci
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -24,8 +23,18 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "test-monitor" {
 		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-		if err := monitor.Run(context.Background(), monitor.Config{Dir: os.Args[2], Log: log}); err != nil {
+		// idle is in the tests that are about it.
+		idle, _ := os.ReadFile(filepath.Join(os.Args[2], "idle"))
+		exit, _ := time.ParseDuration(string(idle))
+		if err := monitor.Run(context.Background(), monitor.Config{Dir: os.Args[2], IdleExit: exit, Log: log}); err != nil {
 			log.Error("monitor", "error", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "test-agent" {
+		if err := agent(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
@@ -99,9 +108,13 @@ func busyboxImage(t testing.TB, dir string) *runtime.Image {
 	return &runtime.Image{Name: "busybox", Layers: []string{top, base}}
 }
 
+func (m *machine) config() Config {
+	return Config{Dir: m.monitorDir(), CgroupRoot: m.group, Command: []string{"/proc/self/exe", "test-monitor", m.monitorDir()}, Log: slog.New(slog.DiscardHandler)}
+}
+
 func (m *machine) open(t testing.TB) *Runtime {
 	t.Helper()
-	r, err := New(Config{Dir: m.monitorDir(), CgroupRoot: m.group, Command: []string{"/proc/self/exe", "test-monitor", m.monitorDir()}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r, err := New(m.config())
 	if err != nil {
 		t.Fatal(err)
 	}
