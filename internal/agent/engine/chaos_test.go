@@ -81,6 +81,9 @@ func (w *world) boot() {
 
 // kill ends the agent at whatever it is doing, as far as a test can.
 func (w *world) kill() {
+	w.n.mu.Lock()
+	w.n.dead = true
+	w.n.mu.Unlock()
 	w.j.dead.Store(true)
 	w.n.stop()
 	w.merge()
@@ -183,6 +186,7 @@ func (w *world) something() {
 		case 1: // comes back without its containers
 			w.m.runtime.Vanish()
 			w.lost = true
+			w.forgetStarts()
 		}
 		time.Sleep(time.Duration(rapid.IntRange(0, 5).Draw(w.t, "away")) * time.Second)
 		w.boot()
@@ -198,6 +202,20 @@ func (w *world) something() {
 type noDeadline struct{ *testing.T }
 
 func (noDeadline) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// forgetStarts takes back the starts of tasks that never came to be RUNNING for the server: where neither the journal nor
+// the machine knows any more that a container ran, it may run again.
+func (w *world) forgetStarts() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.serve.runs {
+		for _, c := range w.serve.definitions[r.Definition].ContainerDefinitions {
+			if w.serve.status[r.ID] < ecs.TaskRunning {
+				delete(w.starts, r.ID.String()+" "+c.Name)
+			}
+		}
+	}
+}
 
 // TestChaos lets tasks start, fail, hang and be stopped while the agent is killed and the machine goes down: in the end each
 // task is STOPPED for the right reason, no container has run twice, and nothing is left.

@@ -48,6 +48,7 @@ type node struct {
 	// history has every state of a task that was reported.
 	history map[ecs.TaskID][]acs.TaskState
 	changed chan struct{}
+	dead    bool
 }
 
 func (m *machine) config(t tb) Config {
@@ -82,8 +83,7 @@ func (m *machine) boot(t tb, cfg Config, ack bool) *node {
 			if b == nil {
 				continue
 			}
-			n.take(b)
-			if ack {
+			if n.take(b) && ack {
 				n.Acknowledge(b)
 			}
 		}
@@ -98,9 +98,13 @@ func (m *machine) boot(t tb, cfg Config, ack bool) *node {
 	return n
 }
 
-func (n *node) take(b *Batch) {
+// take is the server's part; a dead agent reports nothing.
+func (n *node) take(b *Batch) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.dead {
+		return false
+	}
 	for _, s := range b.States {
 		if old := n.states[s.ID]; s.Status < old.Status {
 			n.t.Errorf("task %s goes back from %v to %v", s.ID, old.Status, s.Status)
@@ -110,6 +114,7 @@ func (n *node) take(b *Batch) {
 	}
 	close(n.changed)
 	n.changed = make(chan struct{})
+	return true
 }
 
 // until waits until a task's state is reported as asked.

@@ -182,3 +182,24 @@ func TestLatestStateIsReported(t *testing.T) {
 		m.clean(t, n)
 	})
 }
+
+// TestImagesAreHeldAfterARestart removes the image of a container that an earlier agent started.
+func TestImagesAreHeldAfterARestart(t *testing.T) {
+	m := newMachine(t)
+	synctest.Test(t, func(t *testing.T) {
+		n := m.boot(t, m.config(t), true)
+		<-n.Ready()
+		id := n.start(definition("serve"))
+		n.until(id, ecs.TaskRunning)
+		n.stop()
+		m.images.Release(n.states[id].Containers[0].RuntimeID) // holds are a process's own
+		n = m.boot(t, m.config(t), true)
+		defer n.stop()
+		<-n.Ready()
+		if err := m.images.Remove(t.Context(), "busybox"); err == nil {
+			t.Error("the image of a running container was removed")
+		}
+		n.stopAndWait(id)
+		m.clean(t, n)
+	})
+}

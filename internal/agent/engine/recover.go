@@ -65,17 +65,17 @@ func (e *Engine) recover(ctx context.Context) error {
 	return nil
 }
 
-// images finds the images on the machine by name and digest.
-func (e *Engine) images(ctx context.Context) (map[[2]string]*runtime.Image, error) {
+// images finds the images on the machine by digest: their names may be written otherwise than a definition does.
+func (e *Engine) images(ctx context.Context) (map[string]*runtime.Image, error) {
 	list, err := e.cfg.Images.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
-	byName := make(map[[2]string]*runtime.Image, len(list))
+	byDigest := make(map[string]*runtime.Image, len(list))
 	for _, im := range list {
-		byName[[2]string{im.Name, im.Digest}] = im
+		byDigest[im.Digest] = im
 	}
-	return byName, nil
+	return byDigest, nil
 }
 
 // restore makes a task of its journal entry.
@@ -94,7 +94,7 @@ func (e *Engine) restore(r *journal.Record) (*task, error) {
 }
 
 // resume lets a task go on from what is there now. The ids that it has are added to wanted.
-func (e *Engine) resume(t *task, statuses map[string]*runtime.Status, images map[[2]string]*runtime.Image, wanted map[string]bool) {
+func (e *Engine) resume(t *task, statuses map[string]*runtime.Status, images map[string]*runtime.Image, wanted map[string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.state.Containers {
@@ -107,7 +107,7 @@ func (e *Engine) resume(t *task, statuses map[string]*runtime.Status, images map
 			t.dirty = true
 		}
 		wanted[c.RuntimeID] = true
-		if image := images[[2]string{t.definition.ContainerDefinitions[i].Image, c.ImageDigest}]; image != nil && status != nil {
+		if image := images[c.ImageDigest]; image != nil && status != nil {
 			e.cfg.Images.Hold(image, c.RuntimeID)
 		}
 		switch {
