@@ -38,6 +38,7 @@ func (r *rtnl) ensureBridge(cfg Config, s *store, inUse bool) (bridge, error) {
 		return bridge{}, err
 	}
 	defer unlock()
+	r.removeOrphans(cfg.Log)
 	b := bridge{name: "rs" + cfg.Name}
 	link, err := r.ensureBridgeLink(b.name, s.dir)
 	if err != nil {

@@ -85,6 +85,7 @@ type Manager struct {
 	links   *rtnl
 	table   *table
 	forward *forwardGuard
+	mark    *mark
 	ids     keyLocks
 
 	mu       sync.Mutex // guards what follows
@@ -136,6 +137,10 @@ func New(cfg Config) (*Manager, error) {
 
 // start takes over what is there, and makes what is missing.
 func (m *Manager) start() error {
+	var err error
+	if m.mark, err = holdMark("rs" + m.cfg.Name); err != nil {
+		m.log.Warn("another process seems to have this network", "name", m.cfg.Name, "error", err)
+	}
 	records, err := m.store.load()
 	if err != nil {
 		return err
@@ -256,6 +261,7 @@ func (m *Manager) release() error {
 		errs = append(errs, m.table.close())
 	}
 	m.links.close()
+	m.mark.release()
 	return errors.Join(errs...)
 }
 

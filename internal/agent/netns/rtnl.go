@@ -61,7 +61,7 @@ func (r *rtnl) deleteLink(name string) error { return r.deletions.do(name) }
 
 func (r *rtnl) deleteLinks(names []string) []error {
 	if len(names) == 1 {
-		return []error{r.deleteBy(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(names[0])))}
+		return []error{r.deleteBy(byName(names[0]))}
 	}
 	group := nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(r.group))
 	errs := make([]error, len(names))
@@ -82,6 +82,10 @@ func (r *rtnl) deleteLinks(names []string) []error {
 		}
 	}
 	return errs
+}
+
+func byName(name string) *nl.RtAttr {
+	return nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name))
 }
 
 // deleteBy removes what has the attribute; it is no error if nothing has.
