@@ -230,7 +230,8 @@ func (m *machine) subject(t *testing.T, ociRuntime string) *runtimetest.Subject 
 			return r
 		},
 		Exit: func(code int) []string { return sh(fmt.Sprint("exit ", code)) }, Forever: []string{"sleep", "1000"},
-		Stubborn: []string{"sleep", "1000"}, // a first process has no default action for SIGTERM Print: []string{"echo", "hello"}, Printed: "hello",
+		// A first process has no default action for SIGTERM.
+		Stubborn: []string{"sleep", "1000"}, Print: []string{"echo", "hello"}, Printed: "hello",
 		OOM:      []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"}, Fail: []string{"/no/such/program"},
 	}
 }
