@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -108,35 +107,27 @@ func env(c *ecs.ContainerDefinition, image []string, given []ecs.KeyValuePair) [
 	return e.list
 }
 
-// taskCPU reads a task's cpu, in cores: units of 1/1024 core, or vCPUs where it says so ("1 vCPU", ".5 vcpu"). 0 is no limit.
+// taskSize reads a task's own limits, of cpu in cores and of memory in bytes, with an override's in place of the
+// definition's. 0 is no limit.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#task_size
-func taskCPU(s string) (cores float64, err error) {
-	if s = strings.ToLower(strings.TrimSpace(s)); s == "" {
-		return 0, nil
+func taskSize(d *ecs.TaskDefinition, o *ecs.TaskOverride) (cores float64, bytes int64, err error) {
+	cpu, memory := d.Cpu, d.Memory
+	if o != nil {
+		cpu, memory = first(o.Cpu, cpu), first(o.Memory, memory)
 	}
-	number, vcpu := strings.CutSuffix(s, "vcpu")
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("task cpu %q is not an amount", s)
+	if cpu != "" {
+		units, ok := ecs.CPUUnits(cpu)
+		if !ok {
+			return 0, 0, fmt.Errorf("task cpu %q is not an amount", cpu)
+		}
+		cores = float64(units) / 1024
 	}
-	if vcpu {
-		return n, nil
+	if memory != "" {
+		n, ok := ecs.MemoryMiB(memory)
+		if !ok {
+			return 0, 0, fmt.Errorf("task memory %q is not an amount", memory)
+		}
+		bytes = int64(n) * mib
 	}
-	return n / 1024, nil
-}
-
-// taskMemory reads a task's memory, in bytes: MiB, or GiB where it says so ("2GB"). 0 is no limit.
-func taskMemory(s string) (bytes int64, err error) {
-	if s = strings.ToLower(strings.TrimSpace(s)); s == "" {
-		return 0, nil
-	}
-	number, gb := strings.CutSuffix(s, "gb")
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("task memory %q is not an amount", s)
-	}
-	if gb {
-		n *= 1024
-	}
-	return int64(n * (1 << 20)), nil
+	return cores, bytes, nil
 }

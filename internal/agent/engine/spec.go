@@ -153,15 +153,7 @@ func (t *task) limit(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 	if c.MemoryReservation != nil {
 		spec.MemoryReservation = int64(*c.MemoryReservation) * mib
 	}
-	cpu, memory := t.definition.Cpu, t.definition.Memory
-	if o := t.run.Overrides; o != nil {
-		cpu, memory = first(o.Cpu, cpu), first(o.Memory, memory)
-	}
-	cores, err := taskCPU(cpu)
-	if err != nil {
-		return err
-	}
-	bytes, err := taskMemory(memory)
+	cores, bytes, err := taskSize(t.definition, t.run.Overrides)
 	if err != nil {
 		return err
 	}

@@ -95,18 +95,22 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%+v, %v", spec, err)
 		}
 	}
-	for s, want := range map[string]float64{"": 0, "256": 0.25, "1 vCPU": 1, ".5 vcpu": 0.5, "2vCPU": 2} {
-		if got, err := taskCPU(s); err != nil || got != want {
-			t.Errorf("cpu %q is %v, %v", s, got, err)
+	for _, c := range []struct {
+		cpu, memory, overCPU, overMemory string
+		cores                            float64
+		bytes                            int64
+		bad                              bool
+	}{
+		{},
+		{cpu: "256", memory: "512", cores: 0.25, bytes: 512 << 20},
+		{cpu: ".5 vCPU", memory: "1GB", cores: 0.5, bytes: 1 << 30},
+		{cpu: "256", memory: "512", overCPU: "1 vcpu", overMemory: "64", cores: 1, bytes: 64 << 20},
+		{cpu: "much", bad: true}, {memory: "-1", bad: true},
+	} {
+		cores, bytes, err := taskSize(&ecs.TaskDefinition{Cpu: c.cpu, Memory: c.memory}, &ecs.TaskOverride{Cpu: c.overCPU, Memory: c.overMemory})
+		if cores != c.cores || bytes != c.bytes || (err != nil) != c.bad {
+			t.Errorf("%+v: %v, %d, %v", c, cores, bytes, err)
 		}
-	}
-	for s, want := range map[string]int64{"": 0, "512": 512 << 20, "1GB": 1 << 30, "0.5 gb": 512 << 20} {
-		if got, err := taskMemory(s); err != nil || got != want {
-			t.Errorf("memory %q is %v, %v", s, got, err)
-		}
-	}
-	if _, err := taskCPU("much"); err == nil {
-		t.Error("much is an amount of cpu")
 	}
 }
 
