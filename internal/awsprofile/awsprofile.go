@@ -32,7 +32,8 @@ func Write(dir string, p Profile) error {
 	if p.Name == "default" {
 		header = p.Name
 	}
-	err := edit(filepath.Join(dir, "config"), header, "region = "+p.Region+"\nendpoint_url = "+p.EndpointURL+"\n")
+	// SDKs would put "streaming-" before the endpoint's host for some operations (StartLiveTail): a host that isn't there.
+	err := edit(filepath.Join(dir, "config"), header, "region = "+p.Region+"\nendpoint_url = "+p.EndpointURL+"\ndisable_host_prefix_injection = true\n")
 	if err != nil {
 		return fmt.Errorf("write AWS config: %w", err)
 	}

@@ -37,7 +37,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"config":      "[profile roadstead]\nregion = us-east-1\nendpoint_url = http://127.0.0.1:1\n",
+		"config":      "[profile roadstead]\nregion = us-east-1\nendpoint_url = http://127.0.0.1:1\ndisable_host_prefix_injection = true\n",
 		"credentials": "[roadstead]\naws_access_key_id = id\naws_secret_access_key = secret\n",
 	} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
