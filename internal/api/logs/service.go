@@ -62,6 +62,7 @@ func (s *Service) Register() *wire.Service {
 		APIVersion:   "2014-03-28",
 		Client:       reflect.TypeFor[*cloudwatchlogs.Client](),
 		Unsupported:  fault.Unsupported,
+		Internal:     fault.Unavailable,
 	})
 	wire.Handle(w, "CreateLogGroup", s.CreateLogGroup)
 	wire.Handle(w, "DescribeLogGroups", s.DescribeLogGroups)
