@@ -149,13 +149,16 @@ func writeJSON(path string, v any) error {
 	return writeFile(path, data)
 }
 
+// errDecode says that a file was read and is not what it should be.
+var errDecode = errors.New("decode")
+
 func readJSON(path string, v any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("decode %s: %w", path, err)
+		return fmt.Errorf("%w %s: %w", errDecode, path, err)
 	}
 	return nil
 }

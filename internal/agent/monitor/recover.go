@@ -63,6 +63,9 @@ func (m *Monitor) removeStrayBundles() error {
 func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error {
 	var r record
 	if err := readJSON(filepath.Join(dir, recordFile), &r); err != nil {
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errDecode) {
+			return err
+		}
 		m.log.Warn("a container that was never started is cleared up", "container", filepath.Base(dir), "error", err)
 		return os.RemoveAll(dir) // nothing is done before the record is whole
 	}

@@ -22,7 +22,8 @@ const (
 // MaxLine is how many bytes of a line are one entry; a longer line is several, of which only the last ends in a newline.
 const MaxLine = 16 << 10
 
-// Config is a log's settings. Path is the file; rotated ones are Path.1 (the newest) upwards.
+// Config is a log's settings. Path is the file; rotated ones are Path.1 (the newest) upwards. Without a Path what is written
+// is discarded.
 type Config struct {
 	Path     string
 	MaxBytes int64
@@ -48,6 +49,9 @@ func Open(cfg Config) (*File, error) {
 	}
 	if cfg.MaxFiles <= 0 {
 		cfg.MaxFiles = DefaultMaxFiles
+	}
+	if cfg.Path == "" {
+		return &File{cfg: cfg}, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the log's directory: %w", err)
@@ -115,6 +119,9 @@ func ignoreGone(err error) error {
 // write writes whole entries, of which there are so many. It never fails: a disk without room costs entries, which are
 // counted, and not the container that wrote them.
 func (l *File) write(entries []byte, count int64) {
+	if l.cfg.Path == "" {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.tryWrite(entries)

@@ -79,6 +79,9 @@ func absent(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
 }
 
+// maxLog is the size of a monitor's log in bytes from which the next monitor begins a new one.
+const maxLog = 4 << 20
+
 // launchTimeout bounds a monitor's recovery of what an earlier one left.
 const launchTimeout = time.Minute
 
@@ -92,6 +95,11 @@ func (c *Client) launch() error {
 	defer r.Close()
 	defer w.Close()
 	path := filepath.Join(c.cfg.Dir, logName)
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return err
+		}
+	}
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -221,6 +221,12 @@ func TestTerminal(t *testing.T) {
 		spec := s.Spec(0, []string{"sh", "-c", "tty; echo $TERM; exit 3"})
 		spec.Terminal = true
 		status, stdout, _ := output(t, s, spec)
+		quiet := s.Spec(1, spec.Args)
+		quiet.Terminal = true
+		s.Start(t, quiet)
+		if got := s.Wait(t, quiet.ID); got.ExitCode != 3 {
+			t.Errorf("without a log: code %d", got.ExitCode)
+		}
 		if status.ExitCode != 3 || stdout != "/dev/pts/0\r\nxterm\r\n" {
 			t.Errorf("code %d, %q", status.ExitCode, stdout)
 		}
@@ -262,13 +268,12 @@ func readTestHost(t *testing.T) host {
 // TestKillAll sends a signal to every process of a container.
 func TestKillAll(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, s *runtimetest.Subject, m *machine) {
-		spec := s.Spec(0, []string{"sh", "-c", "trap 'echo first' USR1; (trap 'echo second; exit' USR1; while :; do sleep 0.05; done) & echo ready; wait; wait; exit 0"})
+		spec := s.Spec(0, []string{"sh", "-c", "trap 'echo first' USR1; (trap 'echo second; exit' USR1; echo ready; while :; do sleep 0.05; done) & echo ready; wait; wait; exit 0"})
 		spec.Log.Path = filepath.Join(t.TempDir(), "log")
 		s.Start(t, spec)
-		for !strings.Contains(text(readLog(t, spec.Log.Path), "stdout"), "ready") {
+		for strings.Count(stdoutOf(t, spec.Log.Path), "ready") < 2 {
 			time.Sleep(5 * time.Millisecond)
 		}
-		time.Sleep(50 * time.Millisecond) // the second's trap
 		s.Kill(t, spec.ID, syscall.SIGUSR1, true)
 		s.Wait(t, spec.ID)
 		if got := text(readLog(t, spec.Log.Path), "stdout"); !strings.Contains(got, "first\n") || !strings.Contains(got, "second\n") {

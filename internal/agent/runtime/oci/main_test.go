@@ -232,7 +232,7 @@ func (m *machine) subject(t *testing.T, ociRuntime string) *runtimetest.Subject 
 		Exit: func(code int) []string { return sh(fmt.Sprint("exit ", code)) }, Forever: []string{"sleep", "1000"},
 		// A first process has no default action for SIGTERM.
 		Stubborn: []string{"sleep", "1000"}, Print: []string{"echo", "hello"}, Printed: "hello",
-		OOM:      []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"}, Fail: []string{"/no/such/program"},
+		OOM: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"}, Fail: []string{"/no/such/program"},
 	}
 }
 
