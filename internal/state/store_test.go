@@ -7,6 +7,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
+	"roadstead.dev/roadstead/internal/state/kvtest"
 	"roadstead.dev/roadstead/internal/state/memkv"
 )
 
@@ -59,5 +60,71 @@ func TestUpdateIsVisibleOnceItReturns(t *testing.T) {
 	}
 	if s.View().Clusters.Get("default") == nil {
 		t.Error("an aborted Update deleted a cluster")
+	}
+}
+
+// panics tells what fn panics with.
+func panics(fn func()) (with any) {
+	defer func() { with = recover() }()
+	fn()
+	return nil
+}
+
+func TestMisuseAndPanics(t *testing.T) {
+	s := open(t, state.Config{KV: memkv.New(memkv.Unlimited)})
+	if panics(func() { s.View().Clusters.Put(&ecs.Cluster{Name: "x"}) }) == nil {
+		t.Error("a View can be written to")
+	}
+	var kept *state.Tx
+	with := panics(func() {
+		_ = s.Update(t.Context(), func(tx *state.Tx) error {
+			kept = tx
+			tx.Clusters.Put(&ecs.Cluster{Name: "half"})
+			panic("a bug")
+		})
+	})
+	if with != "a bug" {
+		t.Errorf("the caller's panic became %v", with)
+	}
+	if panics(func() { kept.Clusters.Put(&ecs.Cluster{Name: "late"}) }) == nil {
+		t.Error("a Tx can be written to after its function")
+	}
+	if err := s.Update(t.Context(), func(tx *state.Tx) error {
+		if tx.Clusters.Len() != 0 {
+			t.Error("what a function did before it panicked is still there")
+		}
+		tx.Clusters.Put(&ecs.Cluster{Name: "next"})
+		return nil
+	}); err != nil || s.View().Clusters.Len() != 1 || !s.Leading() {
+		t.Errorf("the Store does not go on: %v", err)
+	}
+}
+
+// TestAnUpdateWaitsForItsTurn when too many batches are full, and gives up with its context.
+func TestAnUpdateWaitsForItsTurn(t *testing.T) {
+	g := newGate()
+	kv, _ := faulty(g.plan)
+	s, err := state.Open(t.Context(), state.Config{KV: kv, BatchOps: 1, MaxWaiting: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := startRunning(s)
+	defer run.stop(g)
+	first := enqueue(t, s, put("a"))
+	<-g.arrived // a is under way
+	others := []chan error{enqueue(t, s, put("b")), enqueue(t, s, put("c"))}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Update(ctx, put("never")); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- s.Update(t.Context(), put("d")) }()
+	g.decide <- kvtest.None
+	for _, result := range append([]chan error{first, waiting}, others...) {
+		awaitResult(result, g, false)
+	}
+	if names(s.View()) != "abcd" {
+		t.Errorf("there are %s", names(s.View()))
 	}
 }
