@@ -138,25 +138,28 @@ func (m *machine) clear(t testing.TB, before map[string]int) {
 			t.Errorf("delete: %v", err)
 		}
 	}
-	if diff := difference(before, census(t, m)); diff != "1 processes" {
-		t.Errorf("left beside the monitor: %s", diff)
-	}
+	m.settle(t, before, "1 processes") // the monitor
 	if err := r.Shutdown(ctx, false); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		diff := difference(before, census(t, m))
-		if diff == "" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("left behind: %s", diff)
-			break
-		}
-	}
+	m.settle(t, before, "")
 	if t.Failed() {
 		log, _ := os.ReadFile(filepath.Join(m.monitorDir(), "monitor.log"))
 		t.Logf("the monitor's log:\n%s", log)
+	}
+}
+
+// settle waits until what is there is as before but for the difference.
+func (m *machine) settle(t testing.TB, before map[string]int, want string) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		diff := difference(before, census(t, m))
+		if diff == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("left behind: %q, where %q was to be", diff, want)
+			return
+		}
 	}
 }
 
