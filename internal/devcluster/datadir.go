@@ -29,7 +29,10 @@ const ProfileName = "roadstead"
 //	etcd/            the state
 //	logs/            log events
 //	node/            the agent's: journal, images, containers, network
+//	endpoint         the region and the URL that were served last
 //	lock             held by the process that uses the directory
+//
+// What need not outlive a restart of the machine is under /run/roadstead.
 type DataDir string
 
 func (d DataDir) path(name string) string { return filepath.Join(string(d), name) }
@@ -51,6 +54,9 @@ func (d DataDir) Node() string { return d.path("node") }
 
 // Socket is where the running agent answers requests about images.
 func (d DataDir) Socket() string { return d.path("node/agent.sock") }
+
+// Run is the directory of what need not outlive a restart of the machine.
+func (d DataDir) Run() string { return "/run/roadstead/" + d.Name() }
 
 // Name tells installations on one machine apart, in the names of bridges, cgroups and tables: six hex digits of the
 // directory's path.

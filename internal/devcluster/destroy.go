@@ -51,7 +51,7 @@ func Destroy(ctx context.Context, path string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return network.Destroy(ctx)
+	return errors.Join(network.Destroy(ctx), os.RemoveAll(dir.Run()))
 }
 
 func endContainers(ctx context.Context, containers *oci.Runtime) error {

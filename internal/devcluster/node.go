@@ -67,6 +67,7 @@ type node struct {
 	log     *slog.Logger
 	images  *images.Store
 	runtime *oci.Runtime
+	shipper *logs.Shipper
 	agent   *agent.Agent
 	ready   func()
 }
@@ -94,11 +95,12 @@ func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog
 	}
 	creds := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
 	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: info.Place.Region, Credentials: creds, BaseEndpoint: &info.Endpoint})
+	n.shipper = logs.New(logs.Config{Client: client, Log: log})
 	var once sync.Once
 	n.agent, err = agent.New(agent.Config{
-		ServerURL: info.Endpoint, Cluster: cfg.Cluster, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"),
+		ServerURL: info.Endpoint, Cluster: cfg.Cluster, MakeCluster: true, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"), RunDir: dir.Run(),
 		ReservedMemoryMiB: cfg.ReservedMiB,
-		Images:            n.images, Runtime: n.runtime, Network: network, Logs: logs.New(logs.Config{Client: client, Log: log}),
+		Images:            n.images, Runtime: n.runtime, Network: network, Logs: n.shipper,
 		Log: log,
 		OnConnected: func() {
 			once.Do(func() {
@@ -149,6 +151,9 @@ func (n *node) importImage(ctx context.Context, path string) error {
 
 func (n *node) close() error {
 	var errs []error
+	if n.shipper != nil {
+		n.shipper.Close()
+	}
 	if n.runtime != nil {
 		errs = append(errs, n.runtime.Close())
 	}

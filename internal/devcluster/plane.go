@@ -10,6 +10,7 @@ import (
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
 	stsapi "roadstead.dev/roadstead/internal/api/sts"
+	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
@@ -89,6 +90,9 @@ func (p *plane) parts() []part {
 	return []part{
 		{"state", p.store.Run},
 		{"log store", p.logs.Run},
+		{"orphans", func(ctx context.Context) error {
+			return orphans.Run(ctx, orphans.Config{Store: p.store, Log: p.cfg.Log})
+		}},
 		{"reaper", func(ctx context.Context) error {
 			return reap.Run(ctx, reap.Config{Store: p.store, Log: p.cfg.Log})
 		}},

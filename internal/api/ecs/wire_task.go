@@ -15,18 +15,19 @@ func (a *API) wireTask(t *state.Tables, task *ecs.Task, withTags bool) types.Tas
 	arn, clusterARN, definitionARN := a.Place.TaskARN(task.Cluster, task.ID), a.Place.ClusterARN(task.Cluster), a.Place.DefinitionARN(task.Definition)
 	last, desired := task.LastStatus.String(), task.DesiredStatus.String()
 	out := types.Task{
-		Attachments:           []types.Attachment{},
-		Attributes:            []types.Attribute{},
-		CapacityProviderName:  ptr(task.CapacityProvider),
-		ClusterArn:            &clusterARN,
-		ConnectivityAt:        moment(task.ConnectivityAt),
-		Cpu:                   number(task.Reserved.CPU),
-		CreatedAt:             moment(task.CreatedAt),
-		DesiredStatus:         &desired,
-		EnableExecuteCommand:  task.EnableExecuteCommand,
-		ExecutionStoppedAt:    moment(task.ExecutionStoppedAt),
-		Group:                 ptr(task.Group),
-		HealthStatus:          health(task.HealthStatus),
+		Attachments:          []types.Attachment{},
+		Attributes:           []types.Attribute{},
+		CapacityProviderName: ptr(task.CapacityProvider),
+		ClusterArn:           &clusterARN,
+		ConnectivityAt:       moment(task.ConnectivityAt),
+		Cpu:                  number(task.Reserved.CPU),
+		CreatedAt:            moment(task.CreatedAt),
+		DesiredStatus:        &desired,
+		EnableExecuteCommand: task.EnableExecuteCommand,
+		ExecutionStoppedAt:   moment(task.ExecutionStoppedAt),
+		Group:                ptr(task.Group),
+		HealthStatus:         health(task.HealthStatus),
+		//lint:ignore SA1019 ECS still gives the empty list
 		InferenceAccelerators: []types.InferenceAccelerator{},
 		LastStatus:            &last,
 		LaunchType:            types.LaunchType(task.LaunchType),
@@ -151,6 +152,7 @@ func wireOverride(o *ecs.TaskOverride) *types.TaskOverride {
 		out = mirror.Of[types.TaskOverride](o)
 	}
 	list(&out.ContainerOverrides)
+	//lint:ignore SA1019 ECS still gives the empty list
 	list(&out.InferenceAcceleratorOverrides)
 	return &out
 }

@@ -82,9 +82,10 @@ func (s *Service) DescribeLogStreams(_ context.Context, in *cloudwatchlogs.Descr
 // describedStream leaves out the times of a stream that has had no event. storedBytes is 0, as AWS has it for streams.
 func (s *Service) describedStream(group string, st logstore.Stream) types.LogStream {
 	d := types.LogStream{
-		Arn:                 aws.String(s.groupARN(group) + ":log-stream:" + st.Name),
-		LogStreamName:       aws.String(st.Name),
-		CreationTime:        aws.Int64(st.Created),
+		Arn:           aws.String(s.groupARN(group) + ":log-stream:" + st.Name),
+		LogStreamName: aws.String(st.Name),
+		CreationTime:  aws.Int64(st.Created),
+		//lint:ignore SA1019 CloudWatch Logs still gives a zero
 		StoredBytes:         aws.Int64(0),
 		UploadSequenceToken: aws.String(sequenceToken(st.ID, st.Count)),
 	}
