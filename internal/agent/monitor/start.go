@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"roadstead.dev/roadstead/internal/agent/monitor/cgroup"
 	"roadstead.dev/roadstead/internal/agent/monitor/jsonlog"
 	"roadstead.dev/roadstead/internal/agent/monitor/link"
 )
@@ -134,10 +136,26 @@ func (l *launch) run(ctx context.Context) error {
 	if err := l.writeConfig(rootfs); err != nil {
 		return err
 	}
+	if err := l.limitParent(); err != nil {
+		return err
+	}
 	if err := l.exec(ctx); err != nil {
 		return err
 	}
 	return l.started(ctx)
+}
+
+// limitParent bounds the cgroup that the container's is in. It is held since reserve, and so is not removed meanwhile.
+func (l *launch) limitParent() error {
+	limits := cgroup.Limits{Cores: l.req.ParentCPUQuota, Memory: l.req.ParentMemoryLimit}
+	parent := path.Dir(l.req.Cgroup)
+	if limits == (cgroup.Limits{}) || parent == l.req.CgroupRoot {
+		return nil
+	}
+	if err := l.m.groups.Limit(parent, limits); err != nil {
+		return fmt.Errorf("control group %s: %w", parent, err)
+	}
+	return nil
 }
 
 // close closes what only the start needs.

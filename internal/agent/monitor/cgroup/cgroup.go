@@ -21,8 +21,8 @@ import (
 type Hierarchies struct {
 	// Mounts are where the trees are mounted.
 	mounts []string
-	// memory is the tree that limits memory.
-	memory string
+	// memory is the tree that limits memory, cpu the one that limits processor time.
+	memory, cpu string
 	// unified says that memory is a v2 tree.
 	unified bool
 }
@@ -50,8 +50,11 @@ func parse(mountinfo []byte) (*Hierarchies, error) {
 		case "cgroup":
 			h.mounts = append(h.mounts, left[4])
 			for option := range strings.SplitSeq(right[2], ",") {
-				if option == "memory" {
+				switch option {
+				case "memory":
 					h.memory = left[4]
+				case "cpu":
+					h.cpu = left[4]
 				}
 			}
 		case "cgroup2":
@@ -60,7 +63,7 @@ func parse(mountinfo []byte) (*Hierarchies, error) {
 	}
 	// Beside v1 the v2 tree is used by nobody here.
 	if len(h.mounts) == 0 && len(v2) > 0 {
-		h.mounts, h.memory, h.unified = v2[:1], v2[0], true
+		h.mounts, h.memory, h.cpu, h.unified = v2[:1], v2[0], v2[0], true
 	}
 	if len(h.mounts) == 0 {
 		return nil, errors.New("no control groups are mounted")

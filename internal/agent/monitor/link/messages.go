@@ -60,8 +60,11 @@ type StartRequest struct {
 	// removed when its last container is.
 	Cgroup     string `json:"cgroup"`
 	CgroupRoot string `json:"cgroupRoot"`
-	Log        Log    `json:"log"`
-	Terminal   bool   `json:"terminal,omitempty"`
+	// ParentCPUQuota (cores) and ParentMemoryLimit (bytes) bound the cgroup above the container's, 0 for no bound.
+	ParentCPUQuota    float64 `json:"parentCpuQuota,omitempty"`
+	ParentMemoryLimit int64   `json:"parentMemoryLimit,omitempty"`
+	Log               Log     `json:"log"`
+	Terminal          bool    `json:"terminal,omitempty"`
 }
 
 // Log says where output goes, as runtime.LogSpec.

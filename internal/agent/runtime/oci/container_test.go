@@ -206,6 +206,10 @@ func TestLimits(t *testing.T) {
 			prints(t, s, script, "33554432\n16777216\n2\n50000\n17\n", func(spec *runtime.Spec) {
 				spec.MemoryLimit, spec.MemoryReservation, spec.CPUQuota, spec.PidsLimit = 32<<20, 16<<20, 0.5, 17
 			})
+			// The limits above show where the container's own are not set: cgroupfs of v1 tells the least of all above.
+			prints(t, s, "grep hierarchical_memory_limit /sys/fs/cgroup/memory/memory.stat", "hierarchical_memory_limit 67108864\n", func(spec *runtime.Spec) {
+				spec.CgroupParent, spec.ParentMemoryLimit, spec.ParentCPUQuota = "limits-"+spec.ID[:8], 64<<20, 0.5
+			})
 			prints(t, s, "cat /sys/fs/cgroup/cpu/cpu.shares", "512\n", func(spec *runtime.Spec) { spec.CPUShares = 512 })
 		}
 		spec := s.Spec(0, []string{"true"})

@@ -126,6 +126,7 @@ func (r *Runtime) request(spec *runtime.Spec, netNS string) (*link.StartRequest,
 	req := &link.StartRequest{
 		ID: spec.ID, Labels: spec.Labels, Runtime: spec.OCIRuntime, Config: config, Layers: spec.Image.Layers, User: spec.User,
 		Cgroup: group, CgroupRoot: r.cfg.CgroupRoot, Terminal: spec.Terminal,
+		ParentCPUQuota: spec.ParentCPUQuota, ParentMemoryLimit: spec.ParentMemoryLimit,
 		Log: link.Log{Path: spec.Log.Path, MaxBytes: spec.Log.MaxBytes, MaxFiles: spec.Log.MaxFiles},
 	}
 	if req.Runtime == "" {
