@@ -23,6 +23,7 @@ images:
 test: setup check unit e2e
 
 bench: setup build images
+	$(GO) run ./test/bench -api
 	$(GO) run ./test/bench $(BENCH_FLAGS)
 
 setup-run:

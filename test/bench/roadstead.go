@@ -21,28 +21,34 @@ import (
 // roadstead is the built binary, driven by the AWS SDK: one RunTask call a task, eight at a time. network is the task
 // definition's network mode.
 type roadstead struct {
-	dir     string
-	cmd     *exec.Cmd
-	client  *ecs.Client
-	network types.NetworkMode
-	tasks   []string
+	dir      string
+	cmd      *exec.Cmd
+	client   *ecs.Client
+	endpoint string
+	network  types.NetworkMode
+	tasks    []string
 }
 
 func startRoadstead(ctx context.Context) (*roadstead, error) {
+	archives, err := filepath.Glob("bin/images/*.tar")
+	if err != nil || len(archives) == 0 {
+		return nil, errors.New("no bin/images: run make images")
+	}
+	var args []string
+	for _, a := range archives {
+		args = append(args, "--import", a)
+	}
+	return launchRoadstead(ctx, "up", args...)
+}
+
+// launchRoadstead starts "up" or "server" and waits until it is ready. What it gives is to be closed even on an error.
+func launchRoadstead(ctx context.Context, command string, args ...string) (*roadstead, error) {
 	dir, err := os.MkdirTemp("", "bench-rs")
 	if err != nil {
 		return nil, err
 	}
 	r := &roadstead{dir: dir, network: types.NetworkModeHost}
-	archives, err := filepath.Glob("bin/images/*.tar")
-	if err != nil || len(archives) == 0 {
-		return r, errors.New("no bin/images: run make images")
-	}
-	args := []string{"up", "--data-dir", dir, "--listen", "127.0.0.1:0"}
-	for _, a := range archives {
-		args = append(args, "--import", a)
-	}
-	r.cmd = exec.Command("bin/roadstead", args...)
+	r.cmd = exec.Command("bin/roadstead", append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
 	log, err := os.Create(filepath.Join(dir, "bench.log"))
 	if err != nil {
 		return r, err
@@ -57,24 +63,32 @@ func startRoadstead(ctx context.Context) (*roadstead, error) {
 		return r, err
 	}
 	scan := bufio.NewScanner(out)
-	for scan.Scan() && !strings.Contains(scan.Text(), "Endpoint: ") {
+	for r.endpoint == "" && scan.Scan() {
+		_, r.endpoint, _ = strings.Cut(scan.Text(), "Endpoint: ")
+	}
+	if r.endpoint == "" {
+		said, _ := os.ReadFile(log.Name())
+		return r, fmt.Errorf("roadstead %s did not become ready: %s", command, said)
 	}
 	go func() { // the rest must be read, or the process would block on a full pipe
 		for scan.Scan() {
 		}
 	}()
-	return r, r.connect(ctx)
-}
-
-func (r *roadstead) connect(ctx context.Context) error {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile("roadstead"),
-		config.WithSharedConfigFiles([]string{filepath.Join(r.dir, "aws", "config")}),
-		config.WithSharedCredentialsFiles([]string{filepath.Join(r.dir, "aws", "credentials")}))
+	cfg, err := config.LoadDefaultConfig(ctx, r.profile()...)
 	if err != nil {
-		return err
+		return r, err
 	}
 	r.client = ecs.NewFromConfig(cfg)
-	return nil
+	return r, nil
+}
+
+// profile is how a client of the SDK finds the installation.
+func (r *roadstead) profile() []func(*config.LoadOptions) error {
+	return []func(*config.LoadOptions) error{
+		config.WithSharedConfigProfile("roadstead"),
+		config.WithSharedConfigFiles([]string{filepath.Join(r.dir, "aws", "config")}),
+		config.WithSharedCredentialsFiles([]string{filepath.Join(r.dir, "aws", "credentials")}),
+	}
 }
 
 func (r *roadstead) name() string { return "roadstead" }
