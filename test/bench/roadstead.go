@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,7 +79,10 @@ func launchRoadstead(ctx context.Context, command string, args ...string) (*road
 	if err != nil {
 		return r, err
 	}
-	r.client = ecs.NewFromConfig(cfg)
+	// The SDK's own transport keeps ten connections: with 64 callers it would be the dialling that is measured.
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64
+	r.client = ecs.NewFromConfig(cfg, func(o *ecs.Options) { o.HTTPClient = &http.Client{Transport: transport} })
 	return r, nil
 }
 
