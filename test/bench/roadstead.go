@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -82,8 +84,23 @@ func launchRoadstead(ctx context.Context, command string, args ...string) (*road
 	// The SDK's own transport keeps ten connections: with 64 callers it would be the dialling that is measured.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
-	r.client = ecs.NewFromConfig(cfg, func(o *ecs.Options) { o.HTTPClient = &http.Client{Transport: transport} })
+	r.client = ecs.NewFromConfig(cfg, func(o *ecs.Options) { o.HTTPClient = &http.Client{Transport: wholeBodies{transport}} })
 	return r, nil
+}
+
+// wholeBodies hands net/http its own copy of a request's body. The SDK closes the body as soon as it has an answer; a server
+// as near as this one answers while net/http still looks for the body's end, which then fails and takes the connection with
+// it, in one call of a hundred, and the SDK tries again a second later. That is not what is measured here.
+type wholeBodies struct{ next http.RoundTripper }
+
+func (w wholeBodies) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return w.next.RoundTrip(req)
 }
 
 // profile is how a client of the SDK finds the installation.
