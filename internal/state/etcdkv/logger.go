@@ -9,6 +9,10 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
+// storageVersion is an error of etcd's that is none: on a new directory it looks for the term of a snapshot that is not
+// there yet, and looks again every few seconds until it is.
+const storageVersion = "failed to update storage version"
+
 // logger hands etcd's warnings to slog. What etcd says of its configuration while it starts, and all that is not even a
 // warning, is for debugging.
 type logger struct {
@@ -67,7 +71,11 @@ func (l *logger) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for k, v := range enc.Fields {
 		attrs = append(attrs, slog.Any(k, v))
 	}
-	l.log.LogAttrs(context.Background(), l.level(e.Level), e.Message, attrs...)
+	level := l.level(e.Level)
+	if e.Message == storageVersion {
+		level = slog.LevelDebug
+	}
+	l.log.LogAttrs(context.Background(), level, e.Message, attrs...)
 	return nil
 }
 
