@@ -116,7 +116,7 @@ func TestHostileImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		outside := filepath.Join(m.dir, "outside")
-		for link, target := range map[string]string{"/etc/passwd": "../../../../../../../.." + secret, "/work": outside, "/up": "../../../../../../.." + outside} {
+		for link, target := range map[string]string{"/etc/passwd": "../../../../../../../.." + secret, "/out": outside, "/up": "../../../../../../.." + outside} {
 			if err := os.Symlink(target, layer+link); err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestHostileImage(t *testing.T) {
 		if _, err := s.Runtime.Start(context.Background(), spec); err == nil {
 			t.Error("a user was read from outside the image")
 		}
-		for _, cwd := range []string{"/work/a", "/up/b"} {
+		for _, cwd := range []string{"/out/a", "/up/b"} {
 			spec.User, spec.Cwd = "0", cwd
 			if status, err := s.Runtime.Start(context.Background(), spec); err == nil {
 				s.Wait(t, status.ID)
