@@ -320,15 +320,12 @@ func TestStartLiveTail(t *testing.T) {
 	})
 	srv := serve(t, nil, svc)
 	cfg := awsConfig(srv.URL)
-	c := cloudwatchlogs.NewFromConfig(cfg, func(o *cloudwatchlogs.Options) {
-		// The SDK puts "streaming-" before the host, which an address can't have.
-		addr := srv.Listener.Addr().String()
-		o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		}}}
-	})
+	// A client for each stream: the SDK's streams of one client share a decoder, and race on it.
+	client := func() *cloudwatchlogs.Client {
+		return cloudwatchlogs.NewFromConfig(cfg, dialing(srv.Listener.Addr().String()))
+	}
 	tail := func(group string) (*cloudwatchlogs.StartLiveTailOutput, error) {
-		return c.StartLiveTail(t.Context(), &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{group}})
+		return client().StartLiveTail(t.Context(), &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{group}})
 	}
 	var missing *logtypes.ResourceNotFoundException
 	if _, err := tail("missing"); !errors.As(err, &missing) {
@@ -365,5 +362,15 @@ func TestStartLiveTail(t *testing.T) {
 	}
 	if e, ok := <-out.GetStream().Events(); ok || out.GetStream().Err() != nil {
 		t.Errorf("%v %v", e, out.GetStream().Err())
+	}
+}
+
+// dialing makes a client reach an address whatever host it asks for: the SDK puts "streaming-" before the endpoint's host,
+// which an address can't have.
+func dialing(addr string) func(*cloudwatchlogs.Options) {
+	return func(o *cloudwatchlogs.Options) {
+		o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		}}}
 	}
 }

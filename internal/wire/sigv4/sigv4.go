@@ -5,6 +5,7 @@
 package sigv4
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,7 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -224,27 +225,29 @@ func appendHeader(b []byte, r *http.Request, name string) []byte {
 	return b
 }
 
+// appendQuery writes the parameters in the order of their names, and of their values under one name, as they are encoded:
+// "-" comes after "%2F" but before "/".
 func appendQuery(b []byte, query url.Values, presigned bool) []byte {
-	keys := make([]string, 0, len(query))
-	for k := range query {
-		if !presigned || k != "X-Amz-Signature" {
-			keys = append(keys, k)
+	type pair struct{ name, value string }
+	var pairs []pair
+	for k, vs := range query {
+		if presigned && k == "X-Amz-Signature" {
+			continue
+		}
+		for _, v := range vs {
+			pairs = append(pairs, pair{escaped(k), escaped(v)})
 		}
 	}
-	sort.Slice(keys, func(i, j int) bool { return escaped(keys[i]) < escaped(keys[j]) })
-	first := true
-	for _, k := range keys {
-		vs := append([]string(nil), query[k]...)
-		sort.Strings(vs)
-		for _, v := range vs {
-			if !first {
-				b = append(b, '&')
-			}
-			first = false
-			b = appendEscaped(b, k, false)
-			b = append(b, '=')
-			b = appendEscaped(b, v, false)
+	slices.SortFunc(pairs, func(x, y pair) int {
+		return cmp.Or(strings.Compare(x.name, y.name), strings.Compare(x.value, y.value))
+	})
+	for i, p := range pairs {
+		if i > 0 {
+			b = append(b, '&')
 		}
+		b = append(b, p.name...)
+		b = append(b, '=')
+		b = append(b, p.value...)
 	}
 	return b
 }
