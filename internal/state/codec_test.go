@@ -31,13 +31,15 @@ func kinds() map[string]struct {
 		decode func([]byte) (any, error)
 	}
 	return map[string]kind{
-		"clusters":    {filled[ecs.Cluster](), anyDecode[ecs.Cluster]},
-		"definitions": {filled[ecs.TaskDefinition](), anyDecode[ecs.TaskDefinition]},
-		"families":    {filled[ecs.Family](), anyDecode[ecs.Family]},
-		"instances":   {filled[ecs.Instance](), anyDecode[ecs.Instance]},
-		"tasks":       {filled[ecs.Task](), anyDecode[ecs.Task]},
-		"tokens":      {filled[Token](), anyDecode[Token]},
-		"settings":    {filled[Setting](), anyDecode[Setting]},
+		"clusters":           {filled[ecs.Cluster](), anyDecode[ecs.Cluster]},
+		"definitions":        {filled[ecs.TaskDefinition](), anyDecode[ecs.TaskDefinition]},
+		"families":           {filled[ecs.Family](), anyDecode[ecs.Family]},
+		"instances":          {filled[ecs.Instance](), anyDecode[ecs.Instance]},
+		"tasks":              {filled[ecs.Task](), anyDecode[ecs.Task]},
+		"tokens":             {filled[Token](), anyDecode[Token]},
+		"settings":           {filled[Setting](), anyDecode[Setting]},
+		"capacity-providers": {filled[ecs.CapacityProvider](), anyDecode[ecs.CapacityProvider]},
+		"subnets":            {filled[ecs.Subnet](), anyDecode[ecs.Subnet]},
 	}
 }
 

@@ -9,15 +9,17 @@ import (
 
 // Commit is what one durable batch changed, and the view after it. Changes are in no particular order.
 type Commit struct {
-	Revision    int64
-	View        *View
-	Clusters    []Change[ecs.Cluster]
-	Definitions []Change[ecs.TaskDefinition]
-	Families    []Change[ecs.Family]
-	Instances   []Change[ecs.Instance]
-	Tasks       []Change[ecs.Task]
-	Tokens      []Change[Token]
-	Settings    []Change[Setting]
+	Revision          int64
+	View              *View
+	Clusters          []Change[ecs.Cluster]
+	Definitions       []Change[ecs.TaskDefinition]
+	Families          []Change[ecs.Family]
+	Instances         []Change[ecs.Instance]
+	Tasks             []Change[ecs.Task]
+	Tokens            []Change[Token]
+	Settings          []Change[Setting]
+	CapacityProviders []Change[ecs.CapacityProvider]
+	Subnets           []Change[ecs.Subnet]
 }
 
 // Change is a row's way from before a commit to after it: Old is nil where it was added, New where it was deleted. Several
@@ -83,6 +85,10 @@ func (c *Commit) add(ch change) {
 		c.Tokens = appendChange(c.Tokens, ch)
 	case settingsTable:
 		c.Settings = appendChange(c.Settings, ch)
+	case capacityProvidersTable:
+		c.CapacityProviders = appendChange(c.CapacityProviders, ch)
+	case subnetsTable:
+		c.Subnets = appendChange(c.Subnets, ch)
 	}
 }
 

@@ -15,6 +15,10 @@ type Tables struct {
 	Tasks       *Tasks
 	Tokens      *Tokens
 	Settings    *Settings
+	// CapacityProviders are those that were made, by name; FARGATE and FARGATE_SPOT are not stored.
+	CapacityProviders *Records[ecs.CapacityProvider]
+	// Subnets are by id.
+	Subnets *Records[ecs.Subnet]
 
 	derived *derived
 }
@@ -43,6 +47,8 @@ const (
 	tasksTable
 	tokensTable
 	settingsTable
+	capacityProvidersTable
+	subnetsTable
 	tableCount
 )
 
@@ -60,18 +66,28 @@ type anyTable interface {
 	counterpart(row any) any
 }
 
+// The tables of records.
+var (
+	capacityProviders = recordKind[ecs.CapacityProvider]{
+		id: capacityProvidersTable, first: "capacity-providers", key: func(v *ecs.CapacityProvider) string { return v.Name },
+	}
+	subnets = recordKind[ecs.Subnet]{id: subnetsTable, first: "subnets", key: func(v *ecs.Subnet) string { return v.ID }}
+)
+
 func newTables(w *writer) *Tables {
 	d := newDerived(w)
 	h := hasher{seed: maphash.MakeSeed()}
 	return &Tables{
-		Clusters:    newClusters(w),
-		Definitions: newDefinitions(w),
-		Families:    newFamilies(w),
-		Instances:   newInstances(w, d, h),
-		Tasks:       newTasks(w, d, h),
-		Tokens:      newTokens(w),
-		Settings:    newSettings(w),
-		derived:     d,
+		Clusters:          newClusters(w),
+		Definitions:       newDefinitions(w),
+		Families:          newFamilies(w),
+		Instances:         newInstances(w, d, h),
+		Tasks:             newTasks(w, d, h),
+		Tokens:            newTokens(w),
+		Settings:          newSettings(w),
+		CapacityProviders: newRecords(w, capacityProviders),
+		Subnets:           newRecords(w, subnets),
+		derived:           d,
 	}
 }
 
@@ -79,26 +95,30 @@ func newTables(w *writer) *Tables {
 func (t *Tables) copy(w *writer) *Tables {
 	d := t.derived.copy(w)
 	return &Tables{
-		Clusters:    t.Clusters.copy(w),
-		Definitions: t.Definitions.copy(w),
-		Families:    t.Families.copy(w),
-		Instances:   t.Instances.copy(w, d),
-		Tasks:       t.Tasks.copy(w, d),
-		Tokens:      t.Tokens.copy(w),
-		Settings:    t.Settings.copy(w),
-		derived:     d,
+		Clusters:          t.Clusters.copy(w),
+		Definitions:       t.Definitions.copy(w),
+		Families:          t.Families.copy(w),
+		Instances:         t.Instances.copy(w, d),
+		Tasks:             t.Tasks.copy(w, d),
+		Tokens:            t.Tokens.copy(w),
+		Settings:          t.Settings.copy(w),
+		CapacityProviders: t.CapacityProviders.copy(w),
+		Subnets:           t.Subnets.copy(w),
+		derived:           d,
 	}
 }
 
 func (t *Tables) table(id tableID) anyTable {
 	return [tableCount]anyTable{
-		clustersTable:    t.Clusters,
-		definitionsTable: t.Definitions,
-		familiesTable:    t.Families,
-		instancesTable:   t.Instances,
-		tasksTable:       t.Tasks,
-		tokensTable:      t.Tokens,
-		settingsTable:    t.Settings,
+		clustersTable:          t.Clusters,
+		definitionsTable:       t.Definitions,
+		familiesTable:          t.Families,
+		instancesTable:         t.Instances,
+		tasksTable:             t.Tasks,
+		tokensTable:            t.Tokens,
+		settingsTable:          t.Settings,
+		capacityProvidersTable: t.CapacityProviders,
+		subnetsTable:           t.Subnets,
 	}[id]
 }
 
