@@ -112,7 +112,17 @@ type Task struct {
 	CapacityProvider     string       `cbor:"27,keyasint,omitempty"`
 	// Reserved is what the task takes of its instance until it is STOPPED, dynamic host ports apart.
 	Reserved Resources `cbor:"28,keyasint,omitempty"`
+	// ProtectedUntil is when the protection from scale-in ends; 0 and what has passed is none.
+	ProtectedUntil Millis `cbor:"29,keyasint,omitempty"`
+	// Interface is the network interface of a task in the network mode awsvpc.
+	Interface *NetworkInterface `cbor:"30,keyasint,omitempty"`
+	// PlatformVersion is that of a FARGATE task, never LATEST.
+	PlatformVersion string `cbor:"31,keyasint,omitempty"`
 }
+
+// Protected tells whether a service's scheduler must not choose the task to scale in or to be replaced now.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
+func (t *Task) Protected(now Millis) bool { return t.ProtectedUntil > now }
 
 // HealthStatus is HEALTHY, UNHEALTHY or, where nothing checks, UNKNOWN (also the zero value).
 type HealthStatus string
@@ -138,6 +148,16 @@ type Container struct {
 	NetworkBindings []NetworkBinding `cbor:"8,keyasint,omitempty" json:"networkBindings,omitempty"`
 	HealthStatus    HealthStatus     `cbor:"9,keyasint,omitempty" json:"healthStatus,omitempty"`
 	GpuIDs          []string         `cbor:"10,keyasint,omitempty" json:"gpuIds,omitempty"`
+	ManagedAgents   []ManagedAgent   `cbor:"11,keyasint,omitempty" json:"managedAgents,omitempty"`
+}
+
+// ManagedAgent is what runs in a container for ECS's own ends, such as ExecuteCommandAgent for ECS Exec.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedAgent.html
+type ManagedAgent struct {
+	Name          string     `cbor:"1,keyasint" json:"name"`
+	LastStatus    TaskStatus `cbor:"2,keyasint" json:"lastStatus"`
+	Reason        string     `cbor:"3,keyasint,omitempty" json:"reason,omitempty"`
+	LastStartedAt Millis     `cbor:"4,keyasint,omitempty" json:"lastStartedAt,omitempty"`
 }
 
 // NetworkBinding is a container's port as it is reached on its host.
