@@ -34,6 +34,7 @@ var rules = []rule{
 	{"internal/logstore/...", []string{"internal/fault", "internal/logstore/..."}, "log events are kept apart from the cluster's state"},
 	{"internal/api/...", []string{"internal/ecs", "internal/fault", "internal/state", "internal/wire", "internal/acs", "internal/lifecycle", "internal/placement", "internal/logstore/...", "internal/api/..."}, "handlers translate the wire to the state"},
 	{"internal/nodelink", []string{"internal/ecs", "internal/fault", "internal/state", "internal/acs", "internal/lifecycle", "internal/wire"}, "the server's side of agents' sessions is like an API"},
+	{"internal/access", []string{"internal/fault", "internal/wire"}, "it answers the wire's question whether a caller may"},
 	{"internal/keyring", []string{"internal/fault", "internal/wire"}, "it answers the wire's question for a key"},
 	{"internal/agent/...", []string{"internal/ecs", "internal/acs", "internal/agent/...", "internal/fault"}, "an agent knows the protocol alone, so that it works with any server, and never the server's state"},
 	{"internal/exampleimages/...", []string{"internal/exampleimages/..."}, "the examples are users of the product"},

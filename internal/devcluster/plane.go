@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"roadstead.dev/roadstead/internal/access"
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
 	stsapi "roadstead.dev/roadstead/internal/api/sts"
@@ -63,7 +64,7 @@ func newPlane(ctx context.Context, cfg Config, dir DataDir, ring *keyring.Ring, 
 	}
 	srv, err := wire.New(wire.Config{
 		Services: []*wire.Service{api.Service(), logs.Register(), stsapi.Register()},
-		Keys:     ring, Region: cfg.Place.Region, Account: cfg.Place.Account, Log: cfg.Log,
+		Keys:     ring, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, err

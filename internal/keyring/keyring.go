@@ -3,6 +3,8 @@
 // The root key is random, made at the first start. An agent's key is derived from a master secret, so that it takes no
 // storage and no server has to be asked for it: the key id holds eight random bytes' worth of text and a tag that proves that
 // we made it, and the secret is a MAC of the id. Who does not have the master secret can make neither.
+//
+// The keys of sessions, in which a task has its role, are made likewise; what they stand for is in their session token.
 package keyring
 
 import (
@@ -125,14 +127,17 @@ func (r *Ring) mac(use string, data []byte) []byte {
 }
 
 // Key implements wire.KeySource.
-func (r *Ring) Key(_ context.Context, id string) (wire.Key, error) {
+func (r *Ring) Key(_ context.Context, id, token string) (wire.Key, error) {
+	if strings.HasPrefix(id, sessionPrefix) {
+		return r.sessionKey(id, token)
+	}
 	if id == r.root.AccessKeyID {
-		return wire.Key{Secret: r.root.SecretAccessKey, Caller: wire.Caller{AccessKeyID: id, Account: r.account, UserID: r.account, ARN: "arn:aws:iam::" + r.account + ":root"}}, nil
+		return wire.Key{Secret: r.root.SecretAccessKey, Caller: wire.Caller{AccessKeyID: id, Account: r.account, UserID: r.account, ARN: "arn:aws:iam::" + r.account + ":root", Type: wire.CallerRoot}}, nil
 	}
 	if rest, ok := strings.CutPrefix(id, agentPrefix); ok {
 		b, err := base32.StdEncoding.DecodeString(rest)
 		if err == nil && len(b) == agentRandom+agentTag && hmac.Equal(b[agentRandom:], r.tag(b[:agentRandom])) {
-			return wire.Key{Secret: r.agentSecret(id), Caller: wire.Caller{AccessKeyID: id, Account: r.account, UserID: id, ARN: "arn:aws:iam::" + r.account + ":user/roadstead/agent/" + id}}, nil
+			return wire.Key{Secret: r.agentSecret(id), Caller: wire.Caller{AccessKeyID: id, Account: r.account, UserID: id, ARN: "arn:aws:iam::" + r.account + ":user/roadstead/agent/" + id, Type: wire.CallerAgent}}, nil
 		}
 	}
 	return wire.Key{}, fault.New(fault.ResourceNotFound, "no such access key")

@@ -25,7 +25,7 @@ func TestOpenKeepsKeys(t *testing.T) {
 		t.Errorf("mode %v", fi.Mode())
 	}
 	k := a.NewAgent()
-	got, err := b.Key(t.Context(), k.AccessKeyID)
+	got, err := b.Key(t.Context(), k.AccessKeyID, "")
 	if err != nil || got.Secret != k.SecretAccessKey {
 		t.Errorf("agent key: %v", err)
 	}
@@ -34,7 +34,7 @@ func TestOpenKeepsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{k.AccessKeyID, a.Root().AccessKeyID, "", "AKIAN", "AKIANAAAAAAAAAAAAAAAA"} {
-		if _, err := other.Key(t.Context(), id); !fault.Is(err, fault.ResourceNotFound) {
+		if _, err := other.Key(t.Context(), id, ""); !fault.Is(err, fault.ResourceNotFound) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 
 // ServeHTTP takes an agent's websocket: GET with containerInstanceArn in the query, signed with SigV4 for the service ecs.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.cfg.Auth.Authenticate(r, "ecs", nil); err != nil {
+	if _, err := s.cfg.Auth.Authenticate(r, "ecs", "Poll", nil); err != nil {
 		refuse(w, http.StatusForbidden, refusedAccess, "the signature or the key is not accepted")
 		return
 	}

@@ -23,7 +23,7 @@ import (
 
 // Authenticator checks a websocket's request; *wire.Server is one.
 type Authenticator interface {
-	Authenticate(r *http.Request, service string, body []byte) (wire.Caller, error)
+	Authenticate(r *http.Request, service, operation string, body []byte) (wire.Caller, error)
 }
 
 // Config is what a Server needs. Everything but Heartbeat must be set.

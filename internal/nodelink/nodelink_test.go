@@ -29,7 +29,7 @@ var place = ecs.Place{Account: "000000000000", Region: "us-east-1"}
 // gate lets in whoever says "let me in".
 type gate struct{}
 
-func (gate) Authenticate(r *http.Request, service string, body []byte) (wire.Caller, error) {
+func (gate) Authenticate(r *http.Request, service, operation string, body []byte) (wire.Caller, error) {
 	if r.Header.Get("Authorization") != "let me in" || service != "ecs" {
 		return wire.Caller{}, errors.New("no")
 	}

@@ -34,9 +34,10 @@ type claimCheck struct {
 	key   Key
 }
 
-// Authenticate checks a request's signature for a service, by the service's signing name, and tells who signed it. body is the
-// whole body as it was sent. It is for what isn't an operation, such as an agent's websocket. The error is a *fault.Error.
-func (s *Server) Authenticate(r *http.Request, service string, body []byte) (Caller, error) {
+// Authenticate checks a request's signature for a service, by the service's signing name, and whether its signer may call the
+// operation, and tells who it is. body is the whole body as it was sent. It is for what the SDKs know no operation for, such as
+// an agent's websocket. The error is a *fault.Error.
+func (s *Server) Authenticate(r *http.Request, service, operation string, body []byte) (Caller, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return Caller{}, fault.New(kindIncomplete, "The query string contains a syntax error.")
@@ -48,6 +49,11 @@ func (s *Server) Authenticate(r *http.Request, service string, body []byte) (Cal
 	}
 	if err := c.verify(r, query, body); err != nil {
 		return Caller{}, err
+	}
+	if s.cfg.Authorize != nil {
+		if err := s.cfg.Authorize(c.key.Caller, service, operation); err != nil {
+			return Caller{}, err
+		}
 	}
 	return c.key.Caller, nil
 }
@@ -73,7 +79,7 @@ func (s *Server) checkClaim(r *http.Request, c *sigv4.Claim, cerr error, service
 	if err := checkTime(c, now); err != nil {
 		return nil, err
 	}
-	key, err := s.cfg.Keys.Key(r.Context(), c.AccessKeyID)
+	key, err := s.cfg.Keys.Key(r.Context(), c.AccessKeyID, c.SessionToken)
 	switch {
 	case fault.Is(err, fault.ResourceNotFound):
 		return nil, fault.New(kindUnrecognized, textUnknownKey)

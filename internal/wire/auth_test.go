@@ -278,7 +278,7 @@ func TestAuthenticate(t *testing.T) {
 	var got Caller
 	var authErr error
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got, authErr = s.Authenticate(r, "ecs", nil)
+		got, authErr = s.Authenticate(r, "ecs", "Poll", nil)
 	}))
 	defer srv.Close()
 	req := mustRequest(t, http.MethodGet, srv.URL+"/ws/a%20b?containerInstanceArn=arn:aws:ecs:us-east-1:0:container-instance/c/1&agentHash=x+y&empty")

@@ -9,8 +9,9 @@ import (
 
 // KeySource finds access keys.
 type KeySource interface {
-	// Key gives the key with an id; fault.ResourceNotFound when there is none.
-	Key(ctx context.Context, accessKeyID string) (Key, error)
+	// Key gives the key with an id; fault.ResourceNotFound when there is none. sessionToken is what came with the request,
+	// for keys that are known by their token; it is held against the answer's all the same.
+	Key(ctx context.Context, accessKeyID, sessionToken string) (Key, error)
 }
 
 // Key is an access key with whom it stands for. It holds secrets: never log one.
@@ -24,7 +25,23 @@ type Key struct {
 }
 
 // Caller is who signed a request.
-type Caller struct{ AccessKeyID, ARN, UserID, Account string }
+type Caller struct {
+	AccessKeyID, ARN, UserID, Account string
+	// Type is what kind of principal it is.
+	Type CallerType
+}
+
+// CallerType is a kind of principal, named as CloudTrail's userIdentity does where it has it.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
+type CallerType string
+
+// The kinds of principals.
+const (
+	CallerRoot        CallerType = "Root"
+	CallerAssumedRole CallerType = "AssumedRole"
+	// CallerAgent is a container instance's agent, which at AWS has the role of its machine.
+	CallerAgent CallerType = "Agent"
+)
 
 type requestInfo struct {
 	id     string

@@ -33,6 +33,9 @@ type Config struct {
 	MaxBody int64
 	// MaxBodies bounds the sum of all larger bodies being read and decoded, in bytes; those above it wait. 16 MaxBody if zero.
 	MaxBodies int64
+	// Authorize says whether a caller may call an operation of a service, by the service's signing name; its error, a
+	// fault.AccessDenied, is the answer if not. Nil lets every caller call everything.
+	Authorize func(c Caller, service, operation string) error
 	// Observe is told of each request after its answer, if not nil. It must not block.
 	Observe func(Observation)
 }
@@ -134,12 +137,17 @@ func (x *exchange) serve() (err error) {
 		return err
 	}
 	svc := x.route.service
+	if _, ok := svc.operations[x.route.op]; !ok {
+		return x.unknownOperation()
+	}
+	if x.s.cfg.Authorize != nil {
+		if err := x.s.cfg.Authorize(x.caller, svc.cfg.SigningName, x.route.op); err != nil {
+			return err
+		}
+	}
 	x.handler = svc.handled[x.route.op]
 	if x.handler == nil {
-		if _, ok := svc.operations[x.route.op]; ok {
-			return fault.New(svc.cfg.Unsupported, "%s is an operation of AWS that Roadstead does not have yet.", x.route.op)
-		}
-		return x.unknownOperation()
+		return fault.New(svc.cfg.Unsupported, "%s is an operation of AWS that Roadstead does not have yet.", x.route.op)
 	}
 	in := reflect.New(x.handler.in.typ)
 	if err := x.decode(body, in.Elem()); err != nil {

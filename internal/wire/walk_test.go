@@ -56,7 +56,7 @@ const (
 // testKeys is a KeySource of one key.
 type testKeys map[string]Key
 
-func (k testKeys) Key(_ context.Context, id string) (Key, error) {
+func (k testKeys) Key(_ context.Context, id, _ string) (Key, error) {
 	if key, ok := k[id]; ok {
 		return key, nil
 	}

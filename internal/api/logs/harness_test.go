@@ -30,7 +30,7 @@ const (
 
 type oneKey struct{}
 
-func (oneKey) Key(_ context.Context, id string) (wire.Key, error) {
+func (oneKey) Key(_ context.Context, id, _ string) (wire.Key, error) {
 	if id != keyID {
 		return wire.Key{}, fault.New(fault.ResourceNotFound, "no such key")
 	}
