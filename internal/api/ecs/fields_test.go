@@ -23,6 +23,8 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.DeregisterContainerInstanceInput]():  "ContainerInstance Cluster Force",
 	reflect.TypeFor[sdk.StopTaskInput]():                     "Task Cluster Reason",
 	reflect.TypeFor[sdk.DescribeTasksInput]():                "Tasks Cluster Include",
+	reflect.TypeFor[sdk.GetTaskProtectionInput]():            "Cluster Tasks",
+	reflect.TypeFor[sdk.UpdateTaskProtectionInput]():         "Cluster ExpiresInMinutes ProtectionEnabled Tasks",
 	reflect.TypeFor[sdk.TagResourceInput]():                  "ResourceArn Tags",
 	reflect.TypeFor[sdk.UntagResourceInput]():                "ResourceArn TagKeys",
 	reflect.TypeFor[sdk.ListTagsForResourceInput]():          "ResourceArn",

@@ -44,6 +44,8 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "StopTask", a.StopTask)
 	wire.Handle(s, "DescribeTasks", a.DescribeTasks)
 	wire.Handle(s, "ListTasks", a.ListTasks)
+	wire.Handle(s, "GetTaskProtection", a.GetTaskProtection)
+	wire.Handle(s, "UpdateTaskProtection", a.UpdateTaskProtection)
 
 	wire.Handle(s, "DiscoverPollEndpoint", a.DiscoverPollEndpoint)
 	wire.Handle(s, "SubmitTaskStateChange", a.SubmitTaskStateChange)

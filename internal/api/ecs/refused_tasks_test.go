@@ -1,0 +1,121 @@
+package ecsapi_test
+
+import (
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+var refusedRuns = []refused{
+	{"count", runTask(func(in *sdk.RunTaskInput) { in.Count = aws.Int32(11) }), "InvalidParameterException: Invalid count: it must be between 1 and 10."},
+	{"no count", runTask(func(in *sdk.RunTaskInput) { in.Count = aws.Int32(0) }), "InvalidParameterException: Invalid count: it must be between 1 and 10."},
+	{"cluster", runTask(func(in *sdk.RunTaskInput) { in.Cluster = aws.String("none") }), "ClusterNotFoundException: Cluster not found."},
+	{"definition", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition = aws.String("none") }), "ClientException: TaskDefinition not found."},
+	{"inactive definition", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition = aws.String("old:1") }), "ClientException: TaskDefinition is inactive"},
+	{"fargate", runTask(func(in *sdk.RunTaskInput) { in.LaunchType = "FARGATE" }), "UnsupportedFeatureException: launchType FARGATE is not supported yet."},
+	{"launch type", runTask(func(in *sdk.RunTaskInput) { in.LaunchType = "X" }), `InvalidParameterException: Invalid launchType: "X".`},
+	{"capacity providers", runTask(func(in *sdk.RunTaskInput) {
+		in.CapacityProviderStrategy = []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String("x")}}
+	}), "UnsupportedFeatureException: capacityProviderStrategy is not supported yet."},
+	{"constraint", runTask(func(in *sdk.RunTaskInput) {
+		in.PlacementConstraints = []types.PlacementConstraint{{Type: "distinctInstance"}}
+	}), "UnsupportedFeatureException: placementConstraints is not supported yet."},
+	{"strategy", runTask(func(in *sdk.RunTaskInput) { in.PlacementStrategy = []types.PlacementStrategy{{Type: "random"}} }), "UnsupportedFeatureException: placementStrategy is not supported yet."},
+	{"exec", runTask(func(in *sdk.RunTaskInput) { in.EnableExecuteCommand = true }), "UnsupportedFeatureException: enableExecuteCommand is not supported yet."},
+	{"platform", runTask(func(in *sdk.RunTaskInput) { in.PlatformVersion = aws.String("1.4.0") }), "InvalidParameterException: The platform version must be null when specifying an EC2 launch type."},
+	{"volumes", runTask(func(in *sdk.RunTaskInput) {
+		in.VolumeConfigurations = []types.TaskVolumeConfiguration{{Name: aws.String("x")}}
+	}), "UnsupportedFeatureException: volumeConfigurations is not supported yet."},
+	{"network", runTask(func(in *sdk.RunTaskInput) {
+		in.NetworkConfiguration = &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: []string{"s"}}}
+	}), "InvalidParameterException: Network Configuration is not valid for the given networkMode of this task definition."},
+	{"awsvpc without network", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition = aws.String("vpc") }), "InvalidParameterException: Network Configuration must be provided when networkMode 'awsvpc' is specified."},
+	{"awsvpc", runTask(func(in *sdk.RunTaskInput) {
+		in.TaskDefinition = aws.String("vpc")
+		in.NetworkConfiguration = &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: []string{"s"}}}
+	}), "UnsupportedFeatureException: networkMode awsvpc is not supported yet."},
+	{"external", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition, in.LaunchType = aws.String("vpc"), "EXTERNAL" }), "InvalidParameterException: Task definition does not support launch_type EXTERNAL."},
+	{"group", runTask(func(in *sdk.RunTaskInput) { in.Group = aws.String("service:x") }), "InvalidParameterException: Invalid group: the prefix service: is kept for the tasks of services."},
+	{"started by", runTask(func(in *sdk.RunTaskInput) { in.StartedBy = aws.String(strings.Repeat("x", 129)) }), "InvalidParameterException: startedBy must be at most 128 characters long."},
+	{"started by, text", runTask(func(in *sdk.RunTaskInput) { in.StartedBy = aws.String("a b") }), "InvalidParameterException: startedBy contains invalid characters."},
+	{"token", runTask(func(in *sdk.RunTaskInput) { in.ClientToken = aws.String(strings.Repeat("x", 65)) }), "InvalidParameterException: clientToken must be at most 64 characters long."},
+	{"token, text", runTask(func(in *sdk.RunTaskInput) { in.ClientToken = aws.String("a b") }), "InvalidParameterException: clientToken contains invalid characters."},
+	{"propagate from service", runTask(func(in *sdk.RunTaskInput) { in.PropagateTags = "SERVICE" }), "InvalidParameterException: propagateTags SERVICE is only for the tasks of services."},
+	{"override", runTask(override(types.ContainerOverride{Name: aws.String("x")})), "InvalidParameterException: Override for container named x is not a container in the TaskDefinition."},
+	{"override memory", runTask(override(types.ContainerOverride{Name: aws.String("main"), Memory: aws.Int32(0)})), "InvalidParameterException: Invalid 'memory' setting for the override of container 'main'."},
+	{"override size", runTask(override(types.ContainerOverride{Name: aws.String("main"), Command: []string{strings.Repeat("x", 9000)}})), "InvalidParameterException: Container Overrides length must be at most 8192"},
+	{"override gpu", runTask(override(types.ContainerOverride{Name: aws.String("main"), ResourceRequirements: []types.ResourceRequirement{{Type: "GPU", Value: aws.String("1")}}})),
+		"UnsupportedFeatureException: overrides.containerOverrides.resourceRequirements is not supported yet."},
+	{"override cpu", runTask(func(in *sdk.RunTaskInput) { in.Overrides = &types.TaskOverride{Cpu: aws.String("x")} }), "InvalidParameterException: Invalid 'cpu' setting for task override: x."},
+	{"override storage", runTask(func(in *sdk.RunTaskInput) {
+		in.Overrides = &types.TaskOverride{EphemeralStorage: &types.EphemeralStorage{SizeInGiB: 30}}
+	}), "InvalidParameterException: Ephemeral storage override is only supported with the FARGATE launch type."},
+	{"start nowhere", func(f *fixture) error {
+		return only(f.StartTask(f.ctx, &sdk.StartTaskInput{TaskDefinition: aws.String("sleep")}))
+	}, "InvalidParameterException: Container instances cannot be empty."},
+	{"start on too many", func(f *fixture) error {
+		return only(f.StartTask(f.ctx, &sdk.StartTaskInput{TaskDefinition: aws.String("sleep"), ContainerInstances: many(11)}))
+	}, "InvalidParameterException: Container instances cannot contain more than 10 entries."},
+}
+
+var refusedTasks = []refused{
+	{"stop nothing", func(f *fixture) error { return only(f.StopTask(f.ctx, &sdk.StopTaskInput{})) }, "InvalidParameterException: Task can not be null or empty."},
+	{"stop no id", func(f *fixture) error { return only(f.StopTask(f.ctx, &sdk.StopTaskInput{Task: aws.String("x")})) }, "InvalidParameterException: taskId length should be one of [32,36]"},
+	{"stop unknown", func(f *fixture) error { return only(f.StopTask(f.ctx, &sdk.StopTaskInput{Task: aws.String(someTask)})) }, "InvalidParameterException: The referenced task was not found."},
+	{"stop reason", func(f *fixture) error {
+		return only(f.StopTask(f.ctx, &sdk.StopTaskInput{Task: aws.String(someTask), Reason: aws.String(strings.Repeat("x", 1025))}))
+	}, "InvalidParameterException: reason must be at most 1024 characters long."},
+	{"describe none", func(f *fixture) error { return only(f.DescribeTasks(f.ctx, &sdk.DescribeTasksInput{})) }, "InvalidParameterException: Tasks cannot be empty."},
+	{"describe too many", func(f *fixture) error {
+		return only(f.DescribeTasks(f.ctx, &sdk.DescribeTasksInput{Tasks: many(101)}))
+	}, "InvalidParameterException: Tasks cannot contain more than 100 entries."},
+	{"describe kind", func(f *fixture) error {
+		return only(f.DescribeTasks(f.ctx, &sdk.DescribeTasksInput{Tasks: []string{"arn:aws:ecs:us-east-1:000000000000:service/x/y"}}))
+	}, "InvalidParameterException: Invalid identifier: arn:aws:ecs:us-east-1:000000000000:service/x/y is not the ARN of a task"},
+	{"list status", func(f *fixture) error {
+		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{DesiredStatus: "X"}))
+	}, `InvalidParameterException: Invalid desiredStatus: "X".`},
+	{"list instance", func(f *fixture) error {
+		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{ContainerInstance: aws.String(someTask)}))
+	}, "InvalidParameterException: The referenced container instance was not found."},
+	{"list daemon", func(f *fixture) error {
+		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{DaemonName: aws.String("x")}))
+	}, "UnsupportedFeatureException: daemonName is not supported yet."},
+	{"submit unknown", func(f *fixture) error {
+		return only(f.SubmitTaskStateChange(f.ctx, &sdk.SubmitTaskStateChangeInput{Task: aws.String(someTask), Status: aws.String("RUNNING")}))
+	}, "InvalidParameterException: The referenced task was not found."},
+	{"submit status", func(f *fixture) error {
+		return only(f.SubmitTaskStateChange(f.ctx, &sdk.SubmitTaskStateChangeInput{Task: aws.String(someTask), Status: aws.String("X")}))
+	}, `InvalidParameterException: Invalid status: "X".`},
+	{"submit container unknown", func(f *fixture) error {
+		return only(f.SubmitContainerStateChange(f.ctx, &sdk.SubmitContainerStateChangeInput{Task: aws.String(someTask)}))
+	}, "InvalidParameterException: The referenced task was not found."},
+	{"submit attachment", func(f *fixture) error {
+		return only(f.SubmitAttachmentStateChanges(f.ctx, &sdk.SubmitAttachmentStateChangesInput{Attachments: []types.AttachmentStateChange{{}}}))
+	}, "InvalidParameterException: attachments is not supported yet."},
+	{"endpoint", func(f *fixture) error { return only(f.DiscoverPollEndpoint(f.ctx, &sdk.DiscoverPollEndpointInput{})) }, "UnsupportedFeatureException: This server has no endpoint for agents."},
+	{"tag nothing", func(f *fixture) error { return only(f.TagResource(f.ctx, &sdk.TagResourceInput{})) }, "InvalidParameterException: resourceArn should not be null or empty."},
+	{"tag no ARN", func(f *fixture) error {
+		return only(f.TagResource(f.ctx, &sdk.TagResourceInput{ResourceArn: aws.String("x")}))
+	}, "InvalidParameterException: Invalid identifier: x"},
+	{"tag unknown", func(f *fixture) error {
+		return only(f.TagResource(f.ctx, &sdk.TagResourceInput{ResourceArn: aws.String(place.TaskARN("default", [16]byte{1})), Tags: []types.Tag{{Key: aws.String("a")}}}))
+	}, "ResourceNotFoundException: The specified resource was not found."},
+	{"tag twice", func(f *fixture) error {
+		return only(f.TagResource(f.ctx, &sdk.TagResourceInput{ResourceArn: aws.String(place.ClusterARN("default")), Tags: []types.Tag{{Key: aws.String("a")}, {Key: aws.String("a")}}}))
+	}, `InvalidParameterException: Duplicate tag keys found: "a".`},
+	{"untag nothing", func(f *fixture) error {
+		return only(f.UntagResource(f.ctx, &sdk.UntagResourceInput{ResourceArn: aws.String(place.ClusterARN("default"))}))
+	}, "InvalidParameterException: TagKeys can not be empty."},
+	{"tags of a service", func(f *fixture) error {
+		return only(f.ListTagsForResource(f.ctx, &sdk.ListTagsForResourceInput{ResourceArn: aws.String("arn:aws:ecs:us-east-1:000000000000:service/x/y")}))
+	}, "InvalidParameterException: Resources of the type service cannot be tagged."},
+	{"setting", func(f *fixture) error {
+		return only(f.ListAccountSettings(f.ctx, &sdk.ListAccountSettingsInput{Name: "X"}))
+	}, `InvalidParameterException: Invalid setting name: "X".`},
+	{"setting of a principal", func(f *fixture) error {
+		return only(f.ListAccountSettings(f.ctx, &sdk.ListAccountSettingsInput{PrincipalArn: aws.String("x")}))
+	}, "UnsupportedFeatureException: principalArn: settings of single principals are not supported yet."},
+}
