@@ -10,7 +10,6 @@ import (
 	"roadstead.dev/roadstead/internal/access"
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
-	stsapi "roadstead.dev/roadstead/internal/api/sts"
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -62,8 +61,12 @@ func newPlane(ctx context.Context, cfg Config, dir DataDir, ring *keyring.Ring, 
 	if err != nil {
 		return nil, err
 	}
+	sts, err := newSTS(cfg, ring, p.store)
+	if err != nil {
+		return nil, err
+	}
 	srv, err := wire.New(wire.Config{
-		Services: []*wire.Service{api.Service(), logs.Register(), stsapi.Register()},
+		Services: []*wire.Service{api.Service(), logs.Register(), sts.Service()},
 		Keys:     ring, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
 	})
 	if err != nil {

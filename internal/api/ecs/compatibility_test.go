@@ -23,7 +23,7 @@ func TestCompatibilityPage(t *testing.T) {
 	for heading, s := range map[string]*wire.Service{
 		"## Amazon ECS":             new(ecsapi.API).Service(),
 		"## Amazon CloudWatch Logs": new(logs.Service).Register(),
-		"## AWS STS":                sts.Register(),
+		"## AWS STS":                new(sts.API).Service(),
 	} {
 		_, section, ok := strings.Cut(string(page), "\n"+heading+"\n")
 		if !ok {

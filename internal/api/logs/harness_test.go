@@ -83,7 +83,7 @@ func newService(t testing.TB, store *logstore.Store, change func(*logs.Config)) 
 // serve answers the service's operations, and STS's, on a loopback port.
 func serve(t testing.TB, s *logs.Service) string {
 	t.Helper()
-	h, err := wire.New(wire.Config{Services: []*wire.Service{s.Register(), sts.Register()}, Keys: oneKey{}, Region: region, Account: account, Log: slog.New(slog.DiscardHandler)})
+	h, err := wire.New(wire.Config{Services: []*wire.Service{s.Register(), new(sts.API).Service()}, Keys: oneKey{}, Region: region, Account: account, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

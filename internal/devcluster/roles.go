@@ -1,0 +1,61 @@
+package devcluster
+
+import (
+	"context"
+
+	stsapi "roadstead.dev/roadstead/internal/api/sts"
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/keyring"
+	"roadstead.dev/roadstead/internal/state"
+	"roadstead.dev/roadstead/internal/wire"
+)
+
+// newSTS makes the STS API over the keys and the tasks.
+func newSTS(cfg Config, ring *keyring.Ring, store *state.Store) (*stsapi.API, error) {
+	return stsapi.New(stsapi.Config{
+		Account: cfg.Place.Account,
+		Lend: func(s stsapi.Session) (stsapi.Credentials, error) {
+			session := keyring.Session{RoleARN: s.RoleARN, RoleID: ring.RoleID(s.RoleARN), Name: s.Name, Expires: s.Expires}
+			k, err := ring.NewSession(session)
+			if err != nil {
+				return stsapi.Credentials{}, err
+			}
+			return stsapi.Credentials{
+				AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken, ARN: session.ARN(), UserID: session.UserID(),
+			}, nil
+		},
+		Allow: func(_ context.Context, caller wire.Caller, role, session string) error {
+			if caller.Type == wire.CallerRoot || caller.Type == wire.CallerAgent && taskHasRole(&store.View().Tables, session, role) {
+				return nil
+			}
+			return fault.New("AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller.ARN, role)
+		},
+	})
+}
+
+// taskHasRole tells whether a task that has not ended has a role: an agent lends it to the task's containers.
+func taskHasRole(t *state.Tables, id, role string) bool {
+	taskID, err := ecs.ParseTaskID(id)
+	if err != nil {
+		return false
+	}
+	task := t.Tasks.Get(taskID)
+	if task == nil || task.LastStatus >= ecs.TaskStopped {
+		return false
+	}
+	d := t.Definitions.Get(task.Definition)
+	taskRole, executionRole := "", ""
+	if d != nil {
+		taskRole, executionRole = d.TaskRoleArn, d.ExecutionRoleArn
+	}
+	if o := task.Overrides; o != nil {
+		if o.TaskRoleArn != "" {
+			taskRole = o.TaskRoleArn
+		}
+		if o.ExecutionRoleArn != "" {
+			executionRole = o.ExecutionRoleArn
+		}
+	}
+	return role != "" && (role == taskRole || role == executionRole)
+}
