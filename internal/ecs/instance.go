@@ -38,6 +38,8 @@ type Instance struct {
 	ClientToken string `json:"clientToken,omitempty"`
 	// Native says that the agent takes tasks in ECS's own terms and batches its reports (package acs).
 	Native bool `json:"native,omitempty"`
+	// CapacityProvider is the name of the provider whose group the instance belongs to, if any.
+	CapacityProvider string `json:"capacityProvider,omitempty"`
 }
 
 // Attribute gives the value of a name, and whether the instance has it.
@@ -65,4 +67,7 @@ type Resources struct {
 	// Ports are host ports: taken ones of an instance, wanted ones of a task.
 	Ports []Port   `json:"ports,omitempty"`
 	GPUs  []string `json:"gpus,omitempty"`
+	// ENIs are network interfaces: how many of an instance's tasks may have one of their own (0 is no limit), and how many a
+	// task takes.
+	ENIs int32 `json:"enis,omitempty"`
 }

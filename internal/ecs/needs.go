@@ -7,7 +7,8 @@ import (
 
 // Needs is what a task of the definition takes of its instance: cpu and memory of the task if it says them, else the sum
 // over its containers, where memoryReservation counts before memory. Host ports are those known beforehand; dynamic ones are
-// the agent's to choose.
+// the agent's to choose. In network mode awsvpc it takes a network interface. Which GPUs it takes is placement's to choose
+// (see NeedsGPUs).
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_memory
 func (d *TaskDefinition) Needs(o *TaskOverride) Resources {
 	if o == nil {
@@ -22,6 +23,9 @@ func (d *TaskDefinition) Needs(o *TaskOverride) Resources {
 		memory += int64(containerMemory(c, over))
 		n.Ports = appendPorts(n.Ports, d.NetworkMode, c)
 	}
+	if d.NetworkMode == NetworkAwsvpc {
+		n.ENIs = 1
+	}
 	n.CPU, n.MemoryMiB = clamp(cpu), clamp(memory)
 	if v, ok := CPUUnits(firstSet(o.Cpu, d.Cpu)); ok {
 		n.CPU = v
@@ -30,6 +34,41 @@ func (d *TaskDefinition) Needs(o *TaskOverride) Resources {
 		n.MemoryMiB = v
 	}
 	return n
+}
+
+// NeedsGPUs is how many GPUs each container asks for, in the definition's order, and their sum. A container without a
+// number asks for none; an override's goes before the definition's.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ResourceRequirement.html
+func (d *TaskDefinition) NeedsGPUs(o *TaskOverride) (each []int, sum int) {
+	if o == nil {
+		o = &noOverride
+	}
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		n := countGPUs(c.ResourceRequirements)
+		if over := containerOverride(o, c.Name); over != nil && len(over.ResourceRequirements) > 0 {
+			n = countGPUs(over.ResourceRequirements)
+		}
+		if n > 0 && each == nil {
+			each = make([]int, len(d.ContainerDefinitions))
+		}
+		if n > 0 {
+			each[i], sum = n, sum+n
+		}
+	}
+	return each, sum
+}
+
+// maxGPUs is more than any machine has and keeps sums small.
+const maxGPUs = 1 << 16
+
+func countGPUs(requirements []ResourceRequirement) int {
+	for _, r := range requirements {
+		if n, err := strconv.Atoi(r.Value); r.Type == "GPU" && err == nil && n > 0 {
+			return min(n, maxGPUs)
+		}
+	}
+	return 0
 }
 
 // clamp keeps a sum of many large amounts from becoming a small one.

@@ -7,6 +7,7 @@ package lifecycle
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
@@ -17,7 +18,9 @@ type Spec struct {
 	Cluster    string
 	Definition *ecs.TaskDefinition
 	// Instance is where it is placed; zero leaves it unplaced.
-	Instance             ecs.InstanceID
+	Instance ecs.InstanceID
+	// GPUs are those of the instance's that placement chose: as many as the definition needs.
+	GPUs                 []string
 	Group                string
 	StartedBy            string
 	LaunchType           string
@@ -57,8 +60,21 @@ func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
 			LastStatus: ecs.TaskPending,
 		}
 	}
+	giveGPUs(task, s)
 	tx.Tasks.Put(task)
 	return task
+}
+
+// giveGPUs reserves the task's GPUs and hands them to its containers in their order.
+func giveGPUs(task *ecs.Task, s Spec) {
+	each, _ := s.Definition.NeedsGPUs(s.Overrides)
+	left := s.GPUs
+	for i, n := range each {
+		n = min(n, len(left))
+		task.Containers[i].GpuIDs = slices.Clip(left[:n])
+		left = left[n:]
+	}
+	task.Reserved.GPUs = s.GPUs
 }
 
 // newContainerID makes a random UUID (RFC 9562, version 4).

@@ -36,11 +36,18 @@ const (
 // attributeExternal is what agents outside EC2 say of themselves; launch type EXTERNAL asks for it.
 const attributeExternal = "ecs.capability.external"
 
-// Request is a group of like tasks to be placed. Constraints and strategies of RunTask and of services will be fields of it.
+// Request is a group of like tasks to be placed.
 type Request struct {
 	Cluster    string
 	Definition *ecs.TaskDefinition
 	Overrides  *ecs.TaskOverride
+	// Group is the tasks' group (service:NAME, family:NAME or another): what spread and distinctInstance count.
+	Group string
+	// Constraints are those of the request or of the service; the definition's own are added to them.
+	Constraints []ecs.PlacementConstraint
+	Strategy    []ecs.PlacementStrategy
+	// CapacityProvider restricts the tasks to the instances of a provider, unless it is empty, FARGATE or FARGATE_SPOT.
+	CapacityProvider string
 	// Count is how many tasks; 0 places none.
 	Count int
 	// LaunchType is EC2 (also if empty), which any instance serves, or EXTERNAL.
@@ -55,10 +62,17 @@ type Failure struct {
 	Reason   string
 }
 
+// Placement is a place for one task.
+type Placement struct {
+	Instance ecs.InstanceID
+	// GPUs are the ids of those of the instance's GPUs that the task gets.
+	GPUs []string
+}
+
 // Place chooses an instance for each task, least loaded first. If it has room for fewer than Count, it gives those
 // it has and, for each ACTIVE instance of the cluster, why that takes no more; a cluster without one gives no failures.
 // The result is ordered as chosen.
-func Place(t *state.Tables, r Request) ([]ecs.InstanceID, []Failure) {
+func Place(t *state.Tables, r Request) ([]Placement, []Failure) {
 	if r.Count <= 0 {
 		return nil, nil
 	}
@@ -66,7 +80,7 @@ func Place(t *state.Tables, r Request) ([]ecs.InstanceID, []Failure) {
 	enough := c.window(t)
 	if r.Count == 1 {
 		if best := c.least(t, enough); best != nil {
-			return []ecs.InstanceID{best.instance.ID}, nil
+			return []Placement{{Instance: best.instance.ID}}, nil
 		}
 		return nil, c.failures(t, nil)
 	}
@@ -81,12 +95,12 @@ func Place(t *state.Tables, r Request) ([]ecs.InstanceID, []Failure) {
 }
 
 // fill places up to Count tasks on the candidates, the least loaded first.
-func (c *check) fill(candidates candidates) []ecs.InstanceID {
+func (c *check) fill(candidates candidates) []Placement {
 	heap.Init(&candidates)
-	placed := make([]ecs.InstanceID, 0, min(c.Count, 1024))
+	placed := make([]Placement, 0, min(c.Count, 1024))
 	for len(placed) < c.Count && len(candidates) > 0 {
 		top := candidates[0]
-		placed = append(placed, top.instance.ID)
+		placed = append(placed, Placement{Instance: top.instance.ID})
 		top.take(c.needs)
 		if c.fits(top) != "" {
 			heap.Pop(&candidates)
@@ -284,10 +298,10 @@ func (c *check) least(t *state.Tables, enough int) *candidate {
 }
 
 // failures explains, after placed, why no instance takes another task.
-func (c *check) failures(t *state.Tables, placed []ecs.InstanceID) []Failure {
+func (c *check) failures(t *state.Tables, placed []Placement) []Failure {
 	count := map[ecs.InstanceID]int{}
-	for _, id := range placed {
-		count[id]++
+	for _, p := range placed {
+		count[p.Instance]++
 	}
 	var out []Failure
 	for i := range c.active(t, all) {

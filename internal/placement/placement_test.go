@@ -63,6 +63,13 @@ func definition(cpu, memory int32, ports ...int32) *ecs.TaskDefinition {
 	return &ecs.TaskDefinition{Family: "f", Revision: 1, ContainerDefinitions: []ecs.ContainerDefinition{c}}
 }
 
+func instancesOf(placed []placement.Placement) (out []ecs.InstanceID) {
+	for _, p := range placed {
+		out = append(out, p.Instance)
+	}
+	return out
+}
+
 func TestReasons(t *testing.T) {
 	s := open(t)
 	draining := instance(9, 1000, 1000)
@@ -84,7 +91,7 @@ func TestReasons(t *testing.T) {
 	d.RequiresAttributes = []ecs.Attribute{{Name: "a", Value: "x"}}
 	placed, failures := placement.Place(&s.View().Tables, placement.Request{Cluster: "c", Definition: d, Count: 2,
 		Connected: func(id ecs.InstanceID) bool { return id != away.ID }})
-	if !slices.Equal(placed, []ecs.InstanceID{udp.ID}) {
+	if !slices.Equal(instancesOf(placed), []ecs.InstanceID{udp.ID}) {
 		t.Errorf("placed on %v", placed)
 	}
 	want := []placement.Failure{{small.ID, "RESOURCE:CPU"}, {thin.ID, "RESOURCE:MEMORY"}, {plain.ID, "ATTRIBUTE"}, {taken.ID, "RESOURCE:PORTS"},
@@ -114,7 +121,7 @@ func TestSpreadsOverEqualInstances(t *testing.T) {
 	}
 	placed, _ := placement.Place(&s.View().Tables, placement.Request{Cluster: "c", Definition: definition(10, 10), Count: 12})
 	count := map[ecs.InstanceID]int{}
-	for _, id := range placed {
+	for _, id := range instancesOf(placed) {
 		count[id]++
 	}
 	for id, n := range count {
@@ -157,7 +164,7 @@ func TestProperties(t *testing.T) {
 		view := s.View()
 		placed, failures := placement.Place(&view.Tables, r)
 		again, failuresAgain := placement.Place(&view.Tables, r)
-		if !slices.Equal(placed, again) || !slices.Equal(failures, failuresAgain) {
+		if !slices.Equal(instancesOf(placed), instancesOf(again)) || !slices.Equal(failures, failuresAgain) {
 			t.Fatalf("two answers to one question: %v and %v", placed, again)
 		}
 		checkRoom(t, &view.Tables, instances, d, placed, r.Count, failures)
@@ -185,9 +192,9 @@ func TestManyInstances(t *testing.T) {
 			if len(placed) != 1 {
 				return fmt.Errorf("task %d: %v", n, failures[0])
 			}
-			tx.Tasks.Put(&ecs.Task{ID: ecs.NewTaskID(), Cluster: "c", Instance: placed[0], LastStatus: ecs.TaskPending, DesiredStatus: ecs.TaskRunning, Reserved: d.Needs(nil)})
+			tx.Tasks.Put(&ecs.Task{ID: ecs.NewTaskID(), Cluster: "c", Instance: placed[0].Instance, LastStatus: ecs.TaskPending, DesiredStatus: ecs.TaskRunning, Reserved: d.Needs(nil)})
 			if n < 500 {
-				most = max(most, tx.InstanceCounts(placed[0]).Pending)
+				most = max(most, tx.InstanceCounts(placed[0].Instance).Pending)
 			}
 		}
 		if most > 1 {
@@ -203,10 +210,10 @@ func TestManyInstances(t *testing.T) {
 	}
 }
 
-func checkRoom(t *rapid.T, tables *state.Tables, instances []*ecs.Instance, d *ecs.TaskDefinition, placed []ecs.InstanceID, count int, failures []placement.Failure) {
+func checkRoom(t *rapid.T, tables *state.Tables, instances []*ecs.Instance, d *ecs.TaskDefinition, placed []placement.Placement, count int, failures []placement.Failure) {
 	needs := d.Needs(nil)
 	counts := map[ecs.InstanceID]int32{}
-	for _, id := range placed {
+	for _, id := range instancesOf(placed) {
 		counts[id]++
 	}
 	full := 0

@@ -22,7 +22,7 @@ type usage struct {
 	// tasks are those that have not stopped; a usage without any is dropped.
 	tasks int32
 	Counts
-	cpu, memory int32
+	cpu, memory, enis int32
 	// The slices are replaced, never modified; both are sorted.
 	ports []ecs.Port
 	gpus  []string
@@ -113,7 +113,7 @@ func (d *derived) task(old, new *ecs.Task) {
 // sameForCounts tells that nothing counted differs: the commonest change, a report of a detail, costs nothing here.
 func sameForCounts(a, b *ecs.Task) bool {
 	return a.Cluster == b.Cluster && a.Instance == b.Instance && countedAs(a) == countedAs(b) && occupies(a) == occupies(b) &&
-		a.Reserved.CPU == b.Reserved.CPU && a.Reserved.MemoryMiB == b.Reserved.MemoryMiB &&
+		a.Reserved.CPU == b.Reserved.CPU && a.Reserved.MemoryMiB == b.Reserved.MemoryMiB && a.Reserved.ENIs == b.Reserved.ENIs &&
 		slices.Equal(a.Reserved.Ports, b.Reserved.Ports) && slices.Equal(a.Reserved.GPUs, b.Reserved.GPUs)
 }
 
@@ -134,6 +134,7 @@ func (d *derived) addTask(t *ecs.Task, sign int32) {
 	u.Pending += sign * n.Pending
 	u.cpu += sign * t.Reserved.CPU
 	u.memory += sign * t.Reserved.MemoryMiB
+	u.enis += sign * t.Reserved.ENIs
 	u.ports = addSorted(u.ports, t.Reserved.Ports, sign, comparePort)
 	u.gpus = addSorted(u.gpus, t.Reserved.GPUs, sign, strings.Compare)
 	if u.tasks == 0 {

@@ -86,6 +86,7 @@ func someResources(r *rapid.T) ecs.Resources {
 	return ecs.Resources{
 		CPU: rapid.Int32Range(0, 9).Draw(r, "cpu"), MemoryMiB: rapid.Int32Range(0, 9).Draw(r, "memory"),
 		Ports: rapid.SliceOfN(port, 0, 2).Draw(r, "ports"), GPUs: rapid.SliceOfN(rapid.SampledFrom(someNames), 0, 2).Draw(r, "gpus"),
+		ENIs: rapid.Int32Range(0, 1).Draw(r, "enis"),
 	}
 }
 
@@ -219,6 +220,7 @@ func (m *model) checkInstances(t *state.Tables) error {
 				}
 				use.CPU += v.Reserved.CPU
 				use.MemoryMiB += v.Reserved.MemoryMiB
+				use.ENIs += v.Reserved.ENIs
 				use.Ports = append(use.Ports, v.Reserved.Ports...)
 				use.GPUs = append(use.GPUs, v.Reserved.GPUs...)
 				counts.Running += btoi(v.LastStatus == ecs.TaskRunning)

@@ -86,17 +86,17 @@ func (a *API) runTasks(tx *state.Tx, r *taskRequest, count int, token *runToken,
 	if err != nil {
 		return err
 	}
-	instances, failures := placement.Place(&tx.Tables, placement.Request{
+	places, failures := placement.Place(&tx.Tables, placement.Request{
 		Cluster: spec.Cluster, Definition: spec.Definition, Overrides: spec.Overrides, Count: count,
 		LaunchType: spec.LaunchType, Connected: a.Connected,
 	})
-	if len(instances) == 0 && len(failures) == 0 {
+	if len(places) == 0 && len(failures) == 0 {
 		return fault.New(fault.InvalidParameter, "No Container Instances were found in your cluster.")
 	}
 	now := a.now()
-	ids := make([]ecs.TaskID, 0, len(instances))
-	for _, id := range instances {
-		spec.Instance = id
+	ids := make([]ecs.TaskID, 0, len(places))
+	for _, p := range places {
+		spec.Instance, spec.GPUs = p.Instance, p.GPUs
 		task := lifecycle.Create(tx, now, *spec)
 		ids = append(ids, task.ID)
 		made.tasks = append(made.tasks, task)
