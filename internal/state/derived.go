@@ -10,9 +10,10 @@ import (
 
 // derived is what is computed from the rows, kept right with every change of a row and never stored.
 type derived struct {
-	w        *writer
-	usage    table[ecs.InstanceID, usage]
-	clusters table[string, clusterUsage]
+	w         *writer
+	usage     table[ecs.InstanceID, usage]
+	clusters  table[string, clusterUsage]
+	addresses addresses
 }
 
 // usage is what the tasks on one instance take. A usage of an earlier generation is in a snapshot and must be copied
@@ -33,16 +34,17 @@ type clusterUsage struct {
 	ClusterCounts
 }
 
-func newDerived(w *writer) *derived {
+func newDerived(w *writer, h hasher) *derived {
 	return &derived{
-		w:        w,
-		usage:    newTable[ecs.InstanceID, usage](func(a, b ecs.InstanceID) int { return compareID(a, b) }),
-		clusters: newTable[string, clusterUsage](strings.Compare),
+		w:         w,
+		usage:     newTable[ecs.InstanceID, usage](func(a, b ecs.InstanceID) int { return compareID(a, b) }),
+		clusters:  newTable[string, clusterUsage](strings.Compare),
+		addresses: newAddresses(h),
 	}
 }
 
 func (d *derived) copy(w *writer) *derived {
-	return &derived{w: w, usage: d.usage.copy(), clusters: d.clusters.copy()}
+	return &derived{w: w, usage: d.usage.copy(), clusters: d.clusters.copy(), addresses: d.addresses.copy()}
 }
 
 // instance gives an instance's usage for changing.
@@ -99,6 +101,7 @@ func occupies(t *ecs.Task) bool {
 
 // task follows a change of a task; either may be nil.
 func (d *derived) task(old, new *ecs.Task) {
+	d.addresses.task(old, new)
 	if old != nil && new != nil && sameForCounts(old, new) {
 		return
 	}

@@ -93,8 +93,13 @@ func someResources(r *rapid.T) ecs.Resources {
 func someTask(r *rapid.T) *ecs.Task {
 	name := rapid.SampledFrom(someNames)
 	status := rapid.SampledFrom([]ecs.TaskStatus{ecs.TaskPending, ecs.TaskRunning, ecs.TaskStopping, ecs.TaskStopped})
+	var held *ecs.NetworkInterface
+	if rapid.Bool().Draw(r, "awsvpc") {
+		held = &ecs.NetworkInterface{SubnetID: name.Draw(r, "subnet"), Address: ecs.IPv4{0, 0, 0, rapid.ByteRange(0, 5).Draw(r, "address")}}
+	}
 	return &ecs.Task{
-		ID: someID(r, "task"), Cluster: rapid.SampledFrom(someClusters).Draw(r, "cluster"), Instance: someID(r, "on"),
+		Interface: held,
+		ID:        someID(r, "task"), Cluster: rapid.SampledFrom(someClusters).Draw(r, "cluster"), Instance: someID(r, "on"),
 		Definition: ecs.DefinitionID{Family: name.Draw(r, "family"), Revision: 1}, Group: name.Draw(r, "group"), StartedBy: name.Draw(r, "by"),
 		LastStatus: status.Draw(r, "last"), DesiredStatus: status.Draw(r, "desired"),
 		StoppedAt: rapid.SampledFrom(someTimes).Draw(r, "stopped"), Reserved: someResources(r),
@@ -174,6 +179,7 @@ func (m *model) check(t *state.Tables) error {
 		})),
 		m.checkDefinitions(t),
 		m.checkInstances(t),
+		m.checkAddresses(t),
 	}
 	for _, c := range someClusters {
 		errs = append(errs, m.checkCluster(t, c))
@@ -182,6 +188,32 @@ func (m *model) check(t *state.Tables) error {
 		errs = append(errs, errors.New("a length is wrong"))
 	}
 	return errors.Join(errs...)
+}
+
+// checkAddresses: every range has a free address exactly if not all of it is held, and what is given is free.
+func (m *model) checkAddresses(t *state.Tables) error {
+	held := map[string]map[ecs.IPv4]bool{}
+	for _, task := range m.tasks {
+		if i := task.Interface; i != nil && task.LastStatus < ecs.TaskStopped {
+			if held[i.SubnetID] == nil {
+				held[i.SubnetID] = map[ecs.IPv4]bool{}
+			}
+			held[i.SubnetID][i.Address] = true
+		}
+	}
+	for _, subnet := range someNames {
+		for from := range byte(6) {
+			all := true
+			for to := from; to < 6; to++ {
+				all = all && held[subnet][ecs.IPv4{0, 0, 0, to}]
+				got, ok := t.FreeAddress(subnet, ecs.IPv4{0, 0, 0, from}, ecs.IPv4{0, 0, 0, to})
+				if ok == all || ok && (held[subnet][got] || got[3] < from || got[3] > to) {
+					return fmt.Errorf("subnet %q, %d to %d: got %v, %v; held are %v", subnet, from, to, got, ok, held[subnet])
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (m *model) checkDefinitions(t *state.Tables) error {

@@ -75,8 +75,8 @@ var (
 )
 
 func newTables(w *writer) *Tables {
-	d := newDerived(w)
 	h := hasher{seed: maphash.MakeSeed()}
+	d := newDerived(w, h)
 	return &Tables{
 		Clusters:          newClusters(w),
 		Definitions:       newDefinitions(w),
