@@ -1,5 +1,5 @@
-// Package metadata answers what containers ask about themselves: ECS's task metadata endpoint, versions 3 and 4, and the
-// task protection endpoint.
+// Package metadata answers what containers ask about themselves: ECS's task metadata endpoint, versions 3 and 4, the task
+// protection endpoint, and the one that SDKs have the credentials of the task's role from.
 //
 // A container is known by the id in its path, which nobody else is told. What is answered is a snapshot that a [Source]
 // gives; nothing is kept here but how often a task asks.
@@ -17,6 +17,8 @@ import (
 type Source interface {
 	// Find gives the task of the container with an endpoint id, and that container's place in Containers; nil if there is none.
 	Find(id string) (*Task, int)
+	// FindRole gives the role behind a credentials id, and whether there is one.
+	FindRole(id string) (Role, bool)
 	// Stats measures a container that runs. An error wraps runtime.ErrNotFound for one that does not.
 	Stats(ctx context.Context, runtimeID string) (*Stats, error)
 }

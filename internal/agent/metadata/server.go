@@ -29,6 +29,8 @@ const maxTasks = 4096
 // Config is what a Server needs. Source and Log must be set.
 type Config struct {
 	Source Source
+	// Lend gives the credentials of tasks' roles; nil gives none.
+	Lend Lend
 	// Protection answers the task protection endpoint; nil answers that it is not available.
 	Protection Protection
 	Log        *slog.Logger
@@ -63,6 +65,7 @@ func New(cfg Config) *Server {
 		s.handle(base+"/stats", s.stats)
 		s.handle(base+"/task/stats", s.taskStats)
 	}
+	s.mux.HandleFunc("GET /v2/credentials/{id}", s.credentials)
 	s.handle("GET /api/{id}/task-protection/v1/state", s.getProtection)
 	s.handle("PUT /api/{id}/task-protection/v1/state", s.putProtection)
 	return s

@@ -51,6 +51,10 @@ func (source) Find(id string) (*Task, int) {
 	return nil, 0
 }
 
+func (source) FindRole(id string) (Role, bool) {
+	return Role{Task: taskARN, ARN: "arn:role"}, id == "role"
+}
+
 func (s source) Stats(_ context.Context, id string) (*Stats, error) {
 	switch {
 	case s.broken:
@@ -230,5 +234,30 @@ func TestProtection(t *testing.T) {
 	}
 	if code, body := newServer(t, Config{})("GET", path, ""); code != http.StatusNotImplemented {
 		t.Errorf("without: %d %s", code, body)
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	var fail error
+	lend := func(_ context.Context, r Role) (*Credentials, error) {
+		return &Credentials{RoleARN: r.ARN, AccessKeyID: "ASIA", SecretAccessKey: "s", Token: "t", Expiration: time.Unix(0, 0).UTC()}, fail
+	}
+	ask := newServer(t, Config{Lend: lend})
+	want := `{"RoleArn":"arn:role","AccessKeyId":"ASIA","SecretAccessKey":"s","Token":"t","Expiration":"1970-01-01T00:00:00Z"}`
+	if code, body := ask("GET", "/v2/credentials/role", ""); code != http.StatusOK || body != want {
+		t.Errorf("%d %s", code, body)
+	}
+	// A container's id is another thing.
+	for _, id := range []string{"one", "", "x"} {
+		if code, body := ask("GET", "/v2/credentials/"+id, ""); code == http.StatusOK || strings.Contains(body, "ASIA") {
+			t.Errorf("%q: %d %s", id, code, body)
+		}
+	}
+	fail = errors.New("the secret reason")
+	if code, body := ask("GET", "/v2/credentials/role", ""); code != http.StatusServiceUnavailable || strings.Contains(body, "secret reason") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := newServer(t, Config{})("GET", "/v2/credentials/role", ""); code != http.StatusBadRequest || !strings.Contains(body, `"code":"InvalidIdInRequest"`) {
+		t.Errorf("%d %s", code, body)
 	}
 }
