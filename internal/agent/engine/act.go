@@ -187,6 +187,9 @@ func (e *Engine) start(t *task, i int) {
 	case reason == "":
 		t.live[i].shipment = begun.shipment
 		t.state.Containers[i].NetworkBindings = begun.bindings
+		if begun.address.IsValid() {
+			t.state.Containers[i].Address = begun.address.String()
+		}
 		e.begun(t, i, begun.status)
 	case e.ctx.Err() != nil:
 		// The agent ends; the next one tries again.
@@ -203,6 +206,7 @@ func (e *Engine) begun(t *task, i int, status *runtime.Status) {
 	c.phase, c.ran = phaseRunning, true
 	t.live[i].image = nil
 	t.state.Containers[i].Ran, t.state.Containers[i].LastStatus = true, ecs.TaskRunning
+	t.state.Containers[i].StartedAt = ecs.MillisOf(status.StartedAt)
 	t.dirty = true
 	e.markRunning(t)
 	if limit := t.definition.ContainerDefinitions[i].StartTimeout; limit != nil && *limit > 0 {
@@ -276,7 +280,7 @@ func lost(id string) *runtime.Status {
 func (e *Engine) exited(t *task, i int, status *runtime.Status) {
 	c, s := &t.seen.containers[i], &t.state.Containers[i]
 	c.phase, c.ok = phaseStopped, status.ExitCode == 0
-	s.LastStatus = ecs.TaskStopped
+	s.LastStatus, s.FinishedAt = ecs.TaskStopped, ecs.MillisOf(status.ExitedAt)
 	if status.ExitCode >= 0 {
 		code := int32(status.ExitCode)
 		s.ExitCode = &code

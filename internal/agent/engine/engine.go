@@ -16,6 +16,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/agent/journal"
+	"roadstead.dev/roadstead/internal/agent/metadata"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -34,6 +35,9 @@ type Config struct {
 	Network Network
 	Logs    Logs
 	Log     *slog.Logger
+	// Endpoint leads containers to what they can ask about themselves; nil for none. Zone is shown to them.
+	Endpoint *Endpoint
+	Zone     string
 	// Region is what containers are told in AWS_REGION.
 	Region     string
 	PullPolicy runtime.PullPolicy
@@ -82,6 +86,9 @@ type Engine struct {
 	mu          sync.Mutex
 	tasks       map[ecs.TaskID]*task
 	definitions map[ecs.DefinitionID]*ecs.TaskDefinition
+	// exposed and roles are by the ids in the endpoint's paths.
+	exposed map[string]containerKey
+	roles   map[string]metadata.Role
 	// gone are tasks that have ended and are not on the machine any more, and goneAt the same in the order they went.
 	gone   map[ecs.TaskID]acs.TaskState
 	goneAt []departure
@@ -111,6 +118,7 @@ func New(cfg Config) *Engine {
 	}
 	return &Engine{
 		cfg: cfg, files: layout{cfg.DataDir, cfg.RunDir}, outbox: newOutbox(), starts: newQueue(), stops: newQueue(), removals: newQueue(), ready: make(chan struct{}),
+		exposed: map[string]containerKey{}, roles: map[string]metadata.Role{},
 		tasks: map[ecs.TaskID]*task{}, definitions: map[ecs.DefinitionID]*ecs.TaskDefinition{},
 		gone: map[ecs.TaskID]acs.TaskState{},
 	}
@@ -321,6 +329,7 @@ func (e *Engine) accept(run *acs.RunTask) error {
 	}
 	e.mu.Lock()
 	e.tasks[run.ID] = t
+	e.expose(t)
 	e.mu.Unlock()
 	e.cfg.Log.Debug("task accepted", "task", run.ID, "definition", run.Definition)
 	t.mu.Lock()

@@ -18,6 +18,8 @@ type launched struct {
 	status   *runtime.Status
 	shipment logs.Shipment
 	bindings []ecs.NetworkBinding
+	// address is the container's own on the bridge.
+	address netip.Addr
 }
 
 // launch makes and starts a container with its files, its log and its network. reason is empty, or why it failed, as ECS
@@ -81,7 +83,7 @@ func (e *Engine) connect(ctx context.Context, d *ecs.TaskDefinition, c *ecs.Cont
 		return ip, fmt.Errorf("set up the network: %w", err)
 	}
 	spec.NetNS = result.Path
-	l.bindings = result.Bindings
+	l.bindings, l.address = result.Bindings, result.IP
 	return result.IP, nil
 }
 

@@ -89,6 +89,7 @@ func (e *Engine) restore(r *journal.Record) (*task, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tasks[r.Task.ID] = t
+	e.expose(t)
 	e.definitions[r.Task.Definition] = r.Definition
 	return t, nil
 }
@@ -220,6 +221,9 @@ func (e *Engine) removeLast(id ecs.TaskID, d *ecs.TaskDefinition) {
 func (e *Engine) forget(id ecs.TaskID, state acs.TaskState) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if t := e.tasks[id]; t != nil {
+		e.hide(t)
+	}
 	delete(e.tasks, id)
 	for len(e.goneAt) > 0 && time.Since(e.goneAt[0].at) > goneFor {
 		delete(e.gone, e.goneAt[0].id)

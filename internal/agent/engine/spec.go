@@ -65,7 +65,7 @@ func (t *task) makeSpec(i int, image *runtime.Image, region string) (*runtime.Sp
 	spec := &runtime.Spec{
 		ID: id, Labels: t.labels(c), Image: image,
 		Args: arguments(c, image.Config.Entrypoint, image.Config.Cmd),
-		Env:  env(c, image.Config.Env, t.givenEnv(region)),
+		Env:  env(c, image.Config.Env, append(t.givenEnv(region), t.engine.endpointEnv(t, i)...)),
 		Cwd:  first(c.WorkingDirectory, image.Config.WorkingDir, "/"),
 		User: first(c.User, image.Config.User),
 

@@ -70,6 +70,10 @@ type Container struct {
 	Ran bool `json:"ran,omitempty"`
 	// Failed says that it could not be pulled, created or started; Reason tells why.
 	Failed bool `json:"failed,omitempty"`
+	// Address is its own on the bridge, while it has one; StartedAt and FinishedAt are of its last run.
+	Address    string     `json:"address,omitempty"`
+	StartedAt  ecs.Millis `json:"startedAt,omitempty"`
+	FinishedAt ecs.Millis `json:"finishedAt,omitempty"`
 	// Shipped says that all of its output has been shipped.
 	Shipped bool `json:"shipped,omitempty"`
 }
