@@ -70,6 +70,19 @@ type RunTask struct {
 	// Known is the status that the server has for the task; an agent that has lost a task whose Known is past PENDING
 	// (its journal is gone) must not start it again: it reports it STOPPED.
 	Known ecs.TaskStatus `json:"known"`
+	// EnableExecuteCommand asks for a way into the containers; they have the managed agent ExecuteCommandAgent then.
+	EnableExecuteCommand bool `json:"enableExecuteCommand,omitempty"`
+	// Interface is there for tasks in the network mode awsvpc.
+	Interface *Interface `json:"interface,omitempty"`
+}
+
+// Interface is the network interface that a task's containers share.
+type Interface struct {
+	ecs.NetworkInterface
+	// CIDR is the subnet's range; its first address is the gateway.
+	CIDR string `json:"cidr"`
+	// PrivateDNSName is the address's name.
+	PrivateDNSName string `json:"privateDnsName"`
 }
 
 // TasksAck tells the server that the agent has journalled a Tasks message.
@@ -99,6 +112,8 @@ type TaskState struct {
 	PullStoppedAt      ecs.Millis     `json:"pullStoppedAt,omitempty"`
 	StartedAt          ecs.Millis     `json:"startedAt,omitempty"`
 	ExecutionStoppedAt ecs.Millis     `json:"executionStoppedAt,omitempty"`
+	// Attachment is the state of the task's network interface, if it has one.
+	Attachment ecs.AttachmentStatus `json:"attachment,omitempty"`
 	// Containers is in the definition's order, one each.
 	Containers []ecs.Container `json:"containers,omitempty"`
 }

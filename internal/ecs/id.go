@@ -109,5 +109,18 @@ func (p Place) InstanceARN(cluster string, id InstanceID) string {
 	return p.arn("container-instance/" + cluster + "/" + id.String())
 }
 
+// AttachmentARN names an attachment of a task.
+func (p Place) AttachmentARN(id string) string { return p.arn("attachment/" + id) }
+
+// PrivateDNSName is the name that a network interface's address has within its network.
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html
+func (p Place) PrivateDNSName(a IPv4) string {
+	domain := p.Region + ".compute.internal"
+	if p.Region == "us-east-1" {
+		domain = "ec2.internal"
+	}
+	return fmt.Sprintf("ip-%d-%d-%d-%d.%s", a[0], a[1], a[2], a[3], domain)
+}
+
 // DefinitionARN names a revision of a task definition.
 func (p Place) DefinitionARN(id DefinitionID) string { return p.arn("task-definition/" + id.String()) }

@@ -29,9 +29,16 @@ type Spec struct {
 	Overrides            *ecs.TaskOverride
 	Tags                 []ecs.Tag
 	EnableExecuteCommand bool
+	PlatformVersion      string
+	// Interface is NewInterface's, for this task alone; nil but in the network mode awsvpc.
+	Interface *ecs.NetworkInterface
 }
 
-// Create puts a new task: PENDING, to be RUNNING, with its resources reserved on its instance from now on.
+// execAgent is the managed agent by which ECS Exec enters a container.
+const execAgent = "ExecuteCommandAgent"
+
+// Create puts a new task: PENDING, to be RUNNING, with its resources reserved on its instance from now on. One with a network
+// interface is PROVISIONING until its agent has it.
 func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
 	task := &ecs.Task{
 		ID:                   ecs.NewTaskID(),
@@ -51,6 +58,7 @@ func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
 		EnableExecuteCommand: s.EnableExecuteCommand,
 		ReferenceID:          s.ReferenceID,
 		CapacityProvider:     s.CapacityProvider,
+		PlatformVersion:      s.PlatformVersion,
 		Reserved:             s.Definition.Needs(s.Overrides),
 	}
 	for i := range s.Definition.ContainerDefinitions {
@@ -59,8 +67,16 @@ func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
 			ID:         newContainerID(),
 			LastStatus: ecs.TaskPending,
 		}
+		if s.EnableExecuteCommand {
+			task.Containers[i].ManagedAgents = []ecs.ManagedAgent{{Name: execAgent, LastStatus: ecs.TaskPending}}
+		}
 	}
 	giveGPUs(task, s)
+	if s.Interface != nil {
+		own := *s.Interface
+		own.AttachmentID = attachmentID(task.ID)
+		task.Interface, task.LastStatus = &own, ecs.TaskProvisioning
+	}
 	tx.Tasks.Put(task)
 	return task
 }
@@ -83,6 +99,11 @@ func newContainerID() string {
 	rand.Read(b[:])
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
+	return uuidText(b)
+}
+
+// uuidText writes 16 bytes in the form of a UUID.
+func uuidText(b [16]byte) string {
 	var out [36]byte
 	hex.Encode(out[0:8], b[0:4])
 	hex.Encode(out[9:13], b[4:6])

@@ -30,6 +30,7 @@ func Report(tx *state.Tx, now ecs.Millis, r acs.TaskState) error {
 	changed := mergeContainers(&task, r.Containers)
 	changed = advance(&task, now, &r) || changed
 	changed = noticeEssential(&task, now, tx.Definitions.Get(task.Definition)) || changed
+	changed = attach(&task, r.Attachment) || changed
 	if task.LastStatus >= ecs.TaskStopped {
 		finish(&task, now, r.StopCode, r.Reason)
 	}
@@ -80,7 +81,34 @@ func mergeContainer(c ecs.Container, r *ecs.Container) ecs.Container {
 	if len(r.GpuIDs) > 0 {
 		c.GpuIDs = r.GpuIDs
 	}
+	c.ManagedAgents = mergeAgents(c.ManagedAgents, r.ManagedAgents)
 	return c
+}
+
+// mergeAgents takes over what is reported of managed agents that the container has. Unlike containers they may come back:
+// the status is the last one reported.
+func mergeAgents(known, reported []ecs.ManagedAgent) []ecs.ManagedAgent {
+	copied := false
+	for _, r := range reported {
+		at := slices.IndexFunc(known, func(k ecs.ManagedAgent) bool { return k.Name == r.Name })
+		if at < 0 {
+			continue
+		}
+		merged := known[at]
+		merged.Reason = r.Reason
+		merged.LastStatus = min(r.LastStatus, ecs.TaskStopped)
+		if r.LastStartedAt != 0 {
+			merged.LastStartedAt = r.LastStartedAt
+		}
+		if merged == known[at] {
+			continue
+		}
+		if !copied {
+			known, copied = slices.Clone(known), true
+		}
+		known[at] = merged
+	}
+	return known
 }
 
 func or(a, b string) string {
@@ -93,7 +121,7 @@ func or(a, b string) string {
 func sameContainer(a, b *ecs.Container) bool {
 	return a.LastStatus == b.LastStatus && a.Reason == b.Reason && a.HealthStatus == b.HealthStatus &&
 		a.RuntimeID == b.RuntimeID && a.ImageDigest == b.ImageDigest && a.ExitCode == b.ExitCode &&
-		slices.Equal(a.GpuIDs, b.GpuIDs) && slices.EqualFunc(a.NetworkBindings, b.NetworkBindings, sameBinding)
+		slices.Equal(a.GpuIDs, b.GpuIDs) && slices.Equal(a.ManagedAgents, b.ManagedAgents) && slices.EqualFunc(a.NetworkBindings, b.NetworkBindings, sameBinding)
 }
 
 func sameBinding(a, b ecs.NetworkBinding) bool {
@@ -107,6 +135,7 @@ func sameInt(a, b *int32) bool { return a == b || (a != nil && b != nil && *a ==
 func advance(task *ecs.Task, now ecs.Millis, r *acs.TaskState) bool {
 	before := *task
 	task.LastStatus = max(task.LastStatus, min(r.Status, ecs.TaskStopped))
+	passThrough(task)
 	setOnce(&task.ConnectivityAt, now)
 	if r.PullStartedAt != 0 {
 		task.PullStartedAt = r.PullStartedAt
@@ -187,8 +216,16 @@ func finish(task *ecs.Task, now ecs.Millis, code, reason string) {
 	}
 	task.Containers = slices.Clone(task.Containers)
 	for i := range task.Containers {
-		task.Containers[i].LastStatus = ecs.TaskStopped
+		c := &task.Containers[i]
+		c.LastStatus = ecs.TaskStopped
+		if len(c.ManagedAgents) > 0 {
+			c.ManagedAgents = slices.Clone(c.ManagedAgents)
+			for n := range c.ManagedAgents {
+				c.ManagedAgents[n].LastStatus = ecs.TaskStopped
+			}
+		}
 	}
+	attach(task, ecs.AttachmentNone)
 	if task.StopCode == "" {
 		task.StopCode = or(code, derivedCode(task))
 	}

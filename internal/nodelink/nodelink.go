@@ -186,7 +186,7 @@ func instanceOf(ch state.Change[ecs.Instance]) ecs.InstanceID {
 }
 
 // runTask says a task in the protocol's terms.
-func (s *Server) runTask(t *ecs.Task) acs.RunTask {
+func (s *Server) runTask(view *state.View, t *ecs.Task) acs.RunTask {
 	arns := make([]string, len(t.Containers))
 	for i, c := range t.Containers {
 		arns[i] = s.cfg.Place.ContainerARN(t.Cluster, t.ID, c.ID)
@@ -194,7 +194,19 @@ func (s *Server) runTask(t *ecs.Task) acs.RunTask {
 	return acs.RunTask{
 		ID: t.ID, Cluster: t.Cluster, ARN: s.cfg.Place.TaskARN(t.Cluster, t.ID), Definition: t.Definition, Group: t.Group,
 		LaunchType: t.LaunchType, Overrides: t.Overrides, ContainerARNs: arns, Known: t.LastStatus,
+		EnableExecuteCommand: t.EnableExecuteCommand, Interface: s.interfaceOf(view, t),
 	}
+}
+
+func (s *Server) interfaceOf(view *state.View, t *ecs.Task) *acs.Interface {
+	if t.Interface == nil {
+		return nil
+	}
+	i := &acs.Interface{NetworkInterface: *t.Interface, PrivateDNSName: s.cfg.Place.PrivateDNSName(t.Interface.Address)}
+	if subnet := view.Subnets.Get(t.Interface.SubnetID); subnet != nil {
+		i.CIDR = subnet.CIDR
+	}
+	return i
 }
 
 func (s *Server) messageID() string { return fmt.Sprintf("m-%d", s.serial.Add(1)) }

@@ -94,7 +94,7 @@ func (n *session) add(view *state.View, t *ecs.Task) {
 		n.known[t.Definition] = true
 		n.next.Definitions = append(n.next.Definitions, d)
 	}
-	n.next.Run = append(n.next.Run, n.srv.runTask(t))
+	n.next.Run = append(n.next.Run, n.srv.runTask(view, t))
 }
 
 func (n *session) poke() {
