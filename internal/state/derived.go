@@ -10,11 +10,16 @@ import (
 
 // derived is what is computed from the rows, kept right with every change of a row and never stored.
 type derived struct {
-	w         *writer
-	usage     table[ecs.InstanceID, usage]
-	clusters  table[string, clusterUsage]
+	w        *writer
+	usage    table[ecs.InstanceID, usage]
+	clusters table[string, clusterUsage]
+	// providers counts the tasks that have not stopped, by cluster and capacity provider.
+	providers table[providerOf, int32]
 	addresses addresses
 }
+
+// providerOf is a capacity provider as it is used in one cluster.
+type providerOf struct{ cluster, provider string }
 
 // usage is what the tasks on one instance take. A usage of an earlier generation is in a snapshot and must be copied
 // before it is changed.
@@ -36,15 +41,18 @@ type clusterUsage struct {
 
 func newDerived(w *writer, h hasher) *derived {
 	return &derived{
-		w:         w,
-		usage:     newTable[ecs.InstanceID, usage](func(a, b ecs.InstanceID) int { return compareID(a, b) }),
-		clusters:  newTable[string, clusterUsage](strings.Compare),
+		w:        w,
+		usage:    newTable[ecs.InstanceID, usage](func(a, b ecs.InstanceID) int { return compareID(a, b) }),
+		clusters: newTable[string, clusterUsage](strings.Compare),
+		providers: newTable[providerOf, int32](func(a, b providerOf) int {
+			return cmp.Or(strings.Compare(a.cluster, b.cluster), strings.Compare(a.provider, b.provider))
+		}),
 		addresses: newAddresses(h),
 	}
 }
 
 func (d *derived) copy(w *writer) *derived {
-	return &derived{w: w, usage: d.usage.copy(), clusters: d.clusters.copy(), addresses: d.addresses.copy()}
+	return &derived{w: w, usage: d.usage.copy(), clusters: d.clusters.copy(), providers: d.providers.copy(), addresses: d.addresses.copy()}
 }
 
 // instance gives an instance's usage for changing.
@@ -96,7 +104,7 @@ func countedAs(t *ecs.Task) Counts {
 
 // occupies tells whether a task takes resources of an instance.
 func occupies(t *ecs.Task) bool {
-	return !t.Instance.IsZero() && t.LastStatus < ecs.TaskStopped
+	return !t.Instance.IsZero() && isLive(t)
 }
 
 // task follows a change of a task; either may be nil.
@@ -115,18 +123,30 @@ func (d *derived) task(old, new *ecs.Task) {
 
 // sameForCounts tells that nothing counted differs: the commonest change, a report of a detail, costs nothing here.
 func sameForCounts(a, b *ecs.Task) bool {
-	return a.Cluster == b.Cluster && a.Instance == b.Instance && countedAs(a) == countedAs(b) && occupies(a) == occupies(b) &&
+	return a.Cluster == b.Cluster && a.Instance == b.Instance && countedAs(a) == countedAs(b) && isLive(a) == isLive(b) &&
+		a.LaunchType == b.LaunchType && a.CapacityProvider == b.CapacityProvider &&
 		a.Reserved.CPU == b.Reserved.CPU && a.Reserved.MemoryMiB == b.Reserved.MemoryMiB && a.Reserved.ENIs == b.Reserved.ENIs &&
-		slices.Equal(a.Reserved.Ports, b.Reserved.Ports) && slices.Equal(a.Reserved.GPUs, b.Reserved.GPUs)
+		slices.Equal(a.Reserved.GPUs, b.Reserved.GPUs) && slices.Equal(a.HostPorts(), b.HostPorts())
 }
 
+// isLive tells whether a task has not stopped.
+func isLive(t *ecs.Task) bool { return t.LastStatus < ecs.TaskStopped }
+
 func (d *derived) addTask(t *ecs.Task, sign int32) {
+	if !isLive(t) {
+		return
+	}
 	n := countedAs(t)
-	if n != (Counts{}) {
-		c := d.cluster(t.Cluster)
-		c.Running += sign * n.Running
-		c.Pending += sign * n.Pending
-		d.dropEmpty(t.Cluster, c)
+	c := d.cluster(t.Cluster)
+	c.Live += sign
+	c.Running += sign * n.Running
+	c.Pending += sign * n.Pending
+	launched := c.of(t.LaunchType)
+	launched.Running += sign * n.Running
+	launched.Pending += sign * n.Pending
+	d.dropEmpty(t.Cluster, c)
+	if t.CapacityProvider != "" {
+		d.addProvider(providerOf{t.Cluster, t.CapacityProvider}, sign)
 	}
 	if !occupies(t) {
 		return
@@ -138,11 +158,24 @@ func (d *derived) addTask(t *ecs.Task, sign int32) {
 	u.cpu += sign * t.Reserved.CPU
 	u.memory += sign * t.Reserved.MemoryMiB
 	u.enis += sign * t.Reserved.ENIs
-	u.ports = addSorted(u.ports, t.Reserved.Ports, sign, comparePort)
+	u.ports = addSorted(u.ports, t.HostPorts(), sign, comparePort)
 	u.gpus = addSorted(u.gpus, t.Reserved.GPUs, sign, strings.Compare)
 	if u.tasks == 0 {
 		d.usage.set(t.Instance, nil)
 	}
+}
+
+// addProvider counts a task of a capacity provider; providers without any are dropped.
+func (d *derived) addProvider(of providerOf, sign int32) {
+	n := sign
+	if old := d.providers.get(of); old != nil {
+		n += *old
+	}
+	if n == 0 {
+		d.providers.set(of, nil)
+		return
+	}
+	d.providers.set(of, &n)
 }
 
 // instanceRow follows a change of an instance; either may be nil.

@@ -103,7 +103,18 @@ func someTask(r *rapid.T) *ecs.Task {
 		Definition: ecs.DefinitionID{Family: name.Draw(r, "family"), Revision: 1}, Group: name.Draw(r, "group"), StartedBy: name.Draw(r, "by"),
 		LastStatus: status.Draw(r, "last"), DesiredStatus: status.Draw(r, "desired"),
 		StoppedAt: rapid.SampledFrom(someTimes).Draw(r, "stopped"), Reserved: someResources(r),
+		LaunchType:       rapid.SampledFrom([]string{"", ecs.LaunchEC2, ecs.LaunchFargate, ecs.LaunchExternal}).Draw(r, "launch"),
+		CapacityProvider: name.Draw(r, "provider"), Containers: someContainers(r),
 	}
+}
+
+// someContainers have ports that an agent chose, beyond those that someResources reserves.
+func someContainers(r *rapid.T) []ecs.Container {
+	if rapid.Bool().Draw(r, "nothing bound") {
+		return nil
+	}
+	port := rapid.Int32Range(4, 6).Draw(r, "bound")
+	return []ecs.Container{{NetworkBindings: []ecs.NetworkBinding{{HostPort: &port, BindIP: "0.0.0.0"}, {HostPort: &port, BindIP: "::"}}}}
 }
 
 func someInstance(r *rapid.T) *ecs.Instance {
@@ -254,6 +265,9 @@ func (m *model) checkInstances(t *state.Tables) error {
 				use.MemoryMiB += v.Reserved.MemoryMiB
 				use.ENIs += v.Reserved.ENIs
 				use.Ports = append(use.Ports, v.Reserved.Ports...)
+				if len(v.Containers) > 0 {
+					use.Ports = append(use.Ports, ecs.Port{Number: uint16(*v.Containers[0].NetworkBindings[0].HostPort)})
+				}
 				use.GPUs = append(use.GPUs, v.Reserved.GPUs...)
 				counts.Running += btoi(v.LastStatus == ecs.TaskRunning)
 				counts.Pending += btoi(v.LastStatus == ecs.TaskPending && v.DesiredStatus == ecs.TaskRunning)
@@ -295,11 +309,19 @@ func (m *model) checkCluster(t *state.Tables, c string) error {
 		counts.Instances += btoi(v.Status != ecs.InstanceInactive)
 		byToken[v.ClientToken] = byToken[v.ClientToken] || v.Status != ecs.InstanceInactive && v.ClientToken != ""
 	}
+	byProvider := map[string]int32{}
 	for _, v := range m.tasks {
-		if v.Cluster == c {
-			counts.Running += btoi(v.LastStatus == ecs.TaskRunning)
-			counts.Pending += btoi(v.LastStatus == ecs.TaskPending && v.DesiredStatus == ecs.TaskRunning)
+		if v.Cluster != c || v.LastStatus == ecs.TaskStopped {
+			continue
 		}
+		n := state.Counts{Running: btoi(v.LastStatus == ecs.TaskRunning), Pending: btoi(v.LastStatus == ecs.TaskPending && v.DesiredStatus == ecs.TaskRunning)}
+		counts.Live++
+		counts.Running += n.Running
+		counts.Pending += n.Pending
+		launched := map[string]*state.Counts{"": &counts.EC2, ecs.LaunchEC2: &counts.EC2, ecs.LaunchFargate: &counts.Fargate, ecs.LaunchExternal: &counts.External}[v.LaunchType]
+		launched.Running += n.Running
+		launched.Pending += n.Pending
+		byProvider[v.CapacityProvider]++
 	}
 	if got := t.ClusterCounts(c); got != counts {
 		errs = append(errs, fmt.Errorf("counts of cluster %q: %v, want %v", c, got, counts))
@@ -311,6 +333,9 @@ func (m *model) checkCluster(t *state.Tables, c string) error {
 		}
 		if n == "" {
 			continue // Empty names are not asked for.
+		}
+		if got := t.ProviderTasks(c, n); got != byProvider[n] {
+			errs = append(errs, fmt.Errorf("tasks of provider %q: %d, want %d", n, got, byProvider[n]))
 		}
 		in := func(is func(*ecs.Task) bool) []*ecs.Task {
 			return m.tasksWhere(func(v *ecs.Task) bool { return v.Cluster == c && is(v) })

@@ -122,8 +122,8 @@ func (t *Tables) table(id tableID) anyTable {
 	}[id]
 }
 
-// InUse is the sum of what the tasks of an instance reserve that have not STOPPED: their ports are Ports, in order. The
-// slices are shared: they must not be modified.
+// InUse is the sum of what the tasks of an instance take that have not STOPPED: Ports are those reserved and those that
+// agents reported, in order. The slices are shared: they must not be modified.
 func (t *Tables) InUse(id ecs.InstanceID) ecs.Resources {
 	u := t.derived.usage.get(id)
 	if u == nil {
@@ -137,9 +137,28 @@ func (t *Tables) InUse(id ecs.InstanceID) ecs.Resources {
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
 type Counts struct{ Running, Pending int32 }
 
-// ClusterCounts adds to a cluster's counts of tasks that of its instances that are ACTIVE or DRAINING.
+// ClusterCounts are what ECS counts in a cluster.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Cluster.html
-type ClusterCounts struct{ Running, Pending, Instances int32 }
+type ClusterCounts struct {
+	Running, Pending int32
+	// Instances are those that are ACTIVE or DRAINING.
+	Instances int32
+	// Live are the tasks that have not STOPPED, also those that are neither counted as running nor as pending.
+	Live int32
+	// EC2, Fargate and External are Running and Pending by launch type; a task that says none is of EC2.
+	EC2, Fargate, External Counts
+}
+
+// of gives the counts of a launch type.
+func (c *ClusterCounts) of(launchType string) *Counts {
+	switch launchType {
+	case ecs.LaunchFargate:
+		return &c.Fargate
+	case ecs.LaunchExternal:
+		return &c.External
+	}
+	return &c.EC2
+}
 
 // InstanceCounts counts the tasks placed on an instance.
 func (t *Tables) InstanceCounts(id ecs.InstanceID) Counts {
@@ -157,4 +176,13 @@ func (t *Tables) ClusterCounts(name string) ClusterCounts {
 		return ClusterCounts{}
 	}
 	return c.ClusterCounts
+}
+
+// ProviderTasks is how many tasks of a cluster have not STOPPED that were placed by a capacity provider.
+func (t *Tables) ProviderTasks(cluster, provider string) int32 {
+	n := t.derived.providers.get(providerOf{cluster, provider})
+	if n == nil {
+		return 0
+	}
+	return *n
 }
