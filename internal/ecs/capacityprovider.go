@@ -7,6 +7,15 @@ const (
 	ProviderFargateSpot = "FARGATE_SPOT"
 )
 
+// IsFargateProvider tells whether a capacity provider is one of the two that are not made of instances.
+func IsFargateProvider(name string) bool {
+	return name == ProviderFargate || name == ProviderFargateSpot
+}
+
+// AttributeCapacityProvider is the attribute by which an agent that registers says which capacity provider its instance
+// belongs to. At AWS the instance's Auto Scaling group says so.
+const AttributeCapacityProvider = "roadstead.capacity-provider"
+
 // CapacityProviderStatus is where a capacity provider is in its life. ECS's INACTIVE ones are gone after a while; ours at once.
 type CapacityProviderStatus string
 

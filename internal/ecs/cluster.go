@@ -22,6 +22,15 @@ type Cluster struct {
 	ServiceConnectDefaults          *ClusterServiceConnectDefaults `json:"serviceConnectDefaults,omitempty"`
 }
 
+// The setting of clusters, its values and the one that holds where nobody has said one.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cloudwatch-container-insights.html
+const (
+	SettingContainerInsights = "containerInsights"
+	InsightsDisabled         = "disabled"
+	InsightsEnabled          = "enabled"
+	InsightsEnhanced         = "enhanced"
+)
+
 // ClusterSetting is the ECS type of that name.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ClusterSetting.html
 type ClusterSetting struct {
@@ -39,7 +48,10 @@ type ClusterConfiguration struct {
 // ClusterServiceConnectDefaults is the ECS type of that name.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ClusterServiceConnectDefaults.html
 type ClusterServiceConnectDefaults struct {
+	// Namespace is an ARN, as ECS gives it back.
 	Namespace string `json:"namespace,omitempty"`
+	// NamespaceName is the name that the namespace was asked for by; "" where it was given as an ARN.
+	NamespaceName string `json:"namespaceName,omitempty"`
 }
 
 // ManagedStorageConfiguration is the ECS type of that name.

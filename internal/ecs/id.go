@@ -124,3 +124,12 @@ func (p Place) PrivateDNSName(a IPv4) string {
 
 // DefinitionARN names a revision of a task definition.
 func (p Place) DefinitionARN(id DefinitionID) string { return p.arn("task-definition/" + id.String()) }
+
+// CapacityProviderARN names a capacity provider, FARGATE and FARGATE_SPOT included.
+func (p Place) CapacityProviderARN(name string) string { return p.arn("capacity-provider/" + name) }
+
+// NamespaceARN names a Cloud Map namespace by its id, ns- and 16 letters and digits.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudmap.html
+func (p Place) NamespaceARN(id string) string {
+	return "arn:aws:servicediscovery:" + p.Region + ":" + p.Account + ":namespace/" + id
+}
