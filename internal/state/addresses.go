@@ -64,10 +64,14 @@ func (a addresses) task(old, new *ecs.Task) {
 	}
 }
 
-// holder is an entry's second part: the address and as much of the task's id as there is room for.
+// holder is an entry's second part: the address and the task's id, of which the first four bytes are folded into the next
+// four for want of room.
 func holder(addr uint32, id ecs.TaskID) (out id16) {
+	copy(out[:], id[:])
+	for i := range 4 {
+		out[4+i] ^= id[i]
+	}
 	binary.BigEndian.PutUint32(out[:4], addr)
-	copy(out[4:], id[:12])
 	return out
 }
 
