@@ -33,8 +33,11 @@ const (
 	ReasonGPU       = "RESOURCE:GPU"
 )
 
-// attributeExternal is what agents outside EC2 say of themselves; launch type EXTERNAL asks for it.
-const attributeExternal = "ecs.capability.external"
+// What agents say of themselves and launch types ask for: that they are outside EC2, and that they isolate tasks as Fargate does.
+const (
+	attributeExternal = "ecs.capability.external"
+	attributeFargate  = "roadstead.capability.fargate"
+)
 
 // Request is a group of like tasks to be placed.
 type Request struct {
@@ -50,8 +53,10 @@ type Request struct {
 	CapacityProvider string
 	// Count is how many tasks; 0 places none.
 	Count int
-	// LaunchType is EC2 (also if empty), which any instance serves, or EXTERNAL.
+	// LaunchType is EC2 (also if empty), which any instance serves, EXTERNAL or FARGATE.
 	LaunchType string
+	// Attributes are what an instance must have beside those that the definition requires.
+	Attributes []ecs.Attribute
 	// Connected tells whether an instance's agent is there; nil means that all are.
 	Connected func(ecs.InstanceID) bool
 }
@@ -140,9 +145,13 @@ func newCheck(r Request) *check {
 			c.gpu = c.gpu || q.Type == "GPU"
 		}
 	}
-	if r.LaunchType == ecs.LaunchExternal {
+	switch r.LaunchType {
+	case ecs.LaunchExternal:
 		c.required = append(slices.Clip(c.required), ecs.Attribute{Name: attributeExternal})
+	case ecs.LaunchFargate:
+		c.required = append(slices.Clip(c.required), ecs.Attribute{Name: attributeFargate})
 	}
+	c.required = append(slices.Clip(c.required), r.Attributes...)
 	return c
 }
 
