@@ -47,10 +47,12 @@ type Config struct {
 	// Version and Commit are shown as the instance's versionInfo, RuntimeVersion as its dockerVersion.
 	Version, Commit, RuntimeVersion string
 
-	Images      runtime.Images
-	Runtime     runtime.Runtime
-	Network     engine.Network
-	Logs        engine.Logs
+	Images  runtime.Images
+	Runtime runtime.Runtime
+	Network engine.Network
+	Logs    engine.Logs
+	// Metadata is the endpoint that containers ask about themselves; nil for none.
+	Metadata    *MetadataConfig
 	PullPolicy  runtime.PullPolicy
 	StopTimeout time.Duration
 	LogsWait    time.Duration
@@ -85,7 +87,12 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.close())
 	}
+	var endpoint *engine.Endpoint
+	if cfg.Metadata != nil {
+		endpoint = &cfg.Metadata.Endpoint
+	}
 	a.engine = engine.New(engine.Config{
+		Endpoint: endpoint, Zone: zone(cfg.Attributes),
 		Runtime: cfg.Runtime, Images: cfg.Images, Journal: a.tasks(), Recovered: records, DataDir: cfg.DataDir, RunDir: cfg.RunDir,
 		Network: cfg.Network, Logs: cfg.Logs, Log: cfg.Log,
 		Region: cfg.Region, PullPolicy: cfg.PullPolicy, StopTimeout: cfg.StopTimeout, LogsWait: cfg.LogsWait,
@@ -158,6 +165,16 @@ func (a *Agent) close() error {
 	return errors.Join(errs...)
 }
 
+// zone is the availability zone among a machine's attributes.
+func zone(attributes []domain.Attribute) string {
+	for _, at := range attributes {
+		if at.Name == "ecs.availability-zone" {
+			return at.Value
+		}
+	}
+	return ""
+}
+
 func (a *Agent) identityPath() string { return filepath.Join(a.cfg.DataDir, "agent.json") }
 
 func (a *Agent) cluster() string {
@@ -173,14 +190,19 @@ func (a *Agent) cluster() string {
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ran := make(chan error, 1)
-	go func() {
-		defer cancel()
-		ran <- a.engine.Run(ctx)
-	}()
+	ran := make(chan error, 2)
+	for _, part := range []func(context.Context) error{a.engine.Run, a.serve} {
+		go func() {
+			err := part(ctx)
+			if err != nil {
+				cancel()
+			}
+			ran <- err
+		}()
+	}
 	err := a.follow(ctx)
 	cancel()
-	if runErr := <-ran; runErr != nil {
+	if runErr := errors.Join(<-ran, <-ran); runErr != nil {
 		err = runErr
 	}
 	return errors.Join(err, a.close())

@@ -93,6 +93,9 @@ func (c *Config) capabilities() []ecs.Attribute {
 	for _, v := range dockerAPIs {
 		names = append(names, "com.amazonaws.ecs.capability.docker-remote-api."+v)
 	}
+	if c.Metadata != nil {
+		names = append(names, "com.amazonaws.ecs.capability.task-iam-role", "com.amazonaws.ecs.capability.task-iam-role-network-host")
+	}
 	if c.Logs != nil {
 		names = append(names, "com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.execution-role-awslogs")
 	}

@@ -93,6 +93,10 @@ func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog
 	if err != nil {
 		return nil, fmt.Errorf("start the network: %w", err)
 	}
+	endpoint, err := listenMetadata(dir, network, log)
+	if err != nil {
+		return nil, err
+	}
 	creds := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
 	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: info.Place.Region, Credentials: creds, BaseEndpoint: &info.Endpoint})
 	n.shipper = logs.New(logs.Config{Client: client, Log: log})
@@ -100,7 +104,7 @@ func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog
 	n.agent, err = agent.New(agent.Config{
 		ServerURL: info.Endpoint, Cluster: cfg.Cluster, MakeCluster: true, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"), RunDir: dir.Run(),
 		ReservedMemoryMiB: cfg.ReservedMiB,
-		Images:            n.images, Runtime: n.runtime, Network: network, Logs: n.shipper,
+		Images:            n.images, Runtime: n.runtime, Network: network, Logs: n.shipper, Metadata: endpoint,
 		Log: log,
 		OnConnected: func() {
 			once.Do(func() {

@@ -117,7 +117,7 @@ func (e *Engine) pull(ctx context.Context, t *task, i int) {
 	id := t.state.Containers[i].RuntimeID
 	var image *runtime.Image
 	reason := ""
-	if err := unsupported(t.definition, def, overrideOf(t.run.Overrides, def.Name)); err != nil {
+	if err := e.unsupported(t, i); err != nil {
 		reason = cannotCreate + err.Error()
 	} else if image, err = e.cfg.Images.Pull(ctx, def.Image, runtime.PullOptions{Policy: e.cfg.PullPolicy}); err != nil {
 		reason = cannotPull + err.Error()

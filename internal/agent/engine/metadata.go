@@ -27,11 +27,6 @@ type Endpoint struct {
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
 const linkURL = "http://169.254.170.2"
 
-// Meter measures containers; a runtime may be one.
-type Meter interface {
-	Stats(ctx context.Context, id string) (*metadata.Stats, error)
-}
-
 // containerKey finds a container by the id in its endpoint's path.
 type containerKey struct {
 	task      ecs.TaskID
@@ -130,8 +125,8 @@ func (s shown) FindRole(id string) (metadata.Role, bool) {
 	return r, ok
 }
 
-func (s shown) Stats(ctx context.Context, runtimeID string) (*metadata.Stats, error) {
-	meter, ok := s.e.cfg.Runtime.(Meter)
+func (s shown) Stats(ctx context.Context, runtimeID string) (*runtime.Stats, error) {
+	meter, ok := s.e.cfg.Runtime.(runtime.Meter)
 	if !ok {
 		return nil, fmt.Errorf("this runtime measures nothing: %w", runtime.ErrNotFound)
 	}

@@ -27,7 +27,6 @@ var refusals = []refusal{
 	{"ipcMode", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
 		return d.IpcMode != "" && d.IpcMode != "none"
 	}},
-	{"taskRoleArn", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.TaskRoleArn != "" }},
 	{"proxyConfiguration", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.ProxyConfiguration != nil }},
 	{"inferenceAccelerators", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return len(d.InferenceAccelerators) > 0 }},
 	{"enableFaultInjection", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return set(d.EnableFaultInjection) }},
@@ -65,6 +64,15 @@ var refusals = []refusal{
 		l := c.LinuxParameters
 		return l != nil && (len(l.Devices) > 0 || l.MaxSwap != nil || l.SharedMemorySize != nil || l.Swappiness != nil || len(l.Tmpfs) > 0)
 	}},
+}
+
+// unsupported names what the container asks for and this agent cannot give it as it is configured.
+func (e *Engine) unsupported(t *task, i int) error {
+	if t.role() != "" && e.cfg.Endpoint == nil {
+		return fmt.Errorf("this agent does not support taskRoleArn")
+	}
+	def := &t.definition.ContainerDefinitions[i]
+	return unsupported(t.definition, def, overrideOf(t.run.Overrides, def.Name))
 }
 
 // unsupported names what the container asks for and this agent cannot give it.

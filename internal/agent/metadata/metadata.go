@@ -10,6 +10,7 @@ import (
 	"context"
 	"time"
 
+	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -20,7 +21,7 @@ type Source interface {
 	// FindRole gives the role behind a credentials id, and whether there is one.
 	FindRole(id string) (Role, bool)
 	// Stats measures a container that runs. An error wraps runtime.ErrNotFound for one that does not.
-	Stats(ctx context.Context, runtimeID string) (*Stats, error)
+	Stats(ctx context.Context, runtimeID string) (*runtime.Stats, error)
 }
 
 // Task is a task as its containers are shown it.

@@ -45,6 +45,8 @@ type Server struct {
 
 	mu        sync.Mutex
 	throttles map[string]*throttle
+	// last are the containers' measurements before the next ones.
+	last map[string]*runtime.Stats
 }
 
 type throttle struct {
@@ -57,7 +59,7 @@ func New(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), throttles: map[string]*throttle{}}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), throttles: map[string]*throttle{}, last: map[string]*runtime.Stats{}}
 	for _, v := range []version{3, 4} {
 		base := "GET /v" + strconv.Itoa(int(v)) + "/{id}"
 		s.handle(base, func(_ *http.Request, t *Task, i int) (any, error) { return v.container(t, i), nil })
@@ -165,7 +167,7 @@ func (s *Server) stats(r *http.Request, t *Task, i int) (any, error) {
 
 // taskStats has null for a container that does not run, as the stock agent's.
 func (s *Server) taskStats(r *http.Request, t *Task, _ int) (any, error) {
-	all := make(map[string]*Stats, len(t.Containers))
+	all := make(map[string]*runtime.Stats, len(t.Containers))
 	for i := range t.Containers {
 		m, err := s.measure(r, t, i)
 		if err != nil {
@@ -177,7 +179,7 @@ func (s *Server) taskStats(r *http.Request, t *Task, _ int) (any, error) {
 }
 
 // measure gives nil for a container that does not run.
-func (s *Server) measure(r *http.Request, t *Task, i int) (*Stats, error) {
+func (s *Server) measure(r *http.Request, t *Task, i int) (*runtime.Stats, error) {
 	c := &t.Containers[i]
 	m, err := s.cfg.Source.Stats(r.Context(), c.RuntimeID)
 	if errors.Is(err, runtime.ErrNotFound) {
@@ -187,7 +189,43 @@ func (s *Server) measure(r *http.Request, t *Task, i int) (*Stats, error) {
 		return nil, fmt.Errorf("measure container %s: %w", c.RuntimeID, err)
 	}
 	m.ID, m.Name = c.RuntimeID, "/"+dockerName(t, c)
+	s.compare(m)
 	return m, nil
+}
+
+// compare adds to a measurement what it takes the one before for: precpu_stats, and the rates of the network. Docker's API
+// compares with a second before; here it is with the last time that somebody asked.
+func (s *Server) compare(m *runtime.Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.last) >= maxTasks {
+		clear(s.last)
+	}
+	before := s.last[m.ID]
+	now := *m
+	s.last[m.ID] = &now
+	if before == nil || !m.Read.After(before.Read) {
+		return
+	}
+	m.PreRead, m.PreCPU = before.Read, before.CPU
+	if m.Networks == nil {
+		return
+	}
+	seconds := m.Read.Sub(before.Read).Seconds()
+	m.RateStats = &runtime.NetworkRate{
+		Rx: rateOf(m, before, seconds, func(i runtime.InterfaceStats) uint64 { return i.RxBytes }),
+		Tx: rateOf(m, before, seconds, func(i runtime.InterfaceStats) uint64 { return i.TxBytes }),
+	}
+}
+
+func rateOf(now, before *runtime.Stats, seconds float64, count func(runtime.InterfaceStats) uint64) float64 {
+	sum := 0.0
+	for name, i := range now.Networks {
+		if was, ok := before.Networks[name]; ok && count(i) >= count(was) {
+			sum += float64(count(i) - count(was))
+		}
+	}
+	return sum / seconds
 }
 
 func revision(n int32) string { return strconv.Itoa(int(n)) }

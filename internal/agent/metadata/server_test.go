@@ -55,14 +55,14 @@ func (source) FindRole(id string) (Role, bool) {
 	return Role{Task: taskARN, ARN: "arn:role"}, id == "role"
 }
 
-func (s source) Stats(_ context.Context, id string) (*Stats, error) {
+func (s source) Stats(_ context.Context, id string) (*runtime.Stats, error) {
 	switch {
 	case s.broken:
 		return nil, errors.New("the secret reason")
 	case strings.HasPrefix(id, "cd"):
 		return nil, fmt.Errorf("container: %w", runtime.ErrNotFound)
 	}
-	m := &Stats{Memory: MemoryStats{Usage: 5, Limit: 10}}
+	m := &runtime.Stats{Memory: runtime.MemoryStats{Usage: 5, Limit: 10}}
 	m.CPU.Usage.Total = 7
 	return m, nil
 }
@@ -259,5 +259,27 @@ func TestCredentials(t *testing.T) {
 	}
 	if code, body := newServer(t, Config{})("GET", "/v2/credentials/role", ""); code != http.StatusBadRequest || !strings.Contains(body, `"code":"InvalidIdInRequest"`) {
 		t.Errorf("%d %s", code, body)
+	}
+}
+
+// TestStatsCompare asks twice, ten seconds apart.
+func TestStatsCompare(t *testing.T) {
+	s := New(Config{Source: source{}, Log: slog.New(slog.DiscardHandler)})
+	at := time.Unix(1000, 0)
+	measure := func(total, rx uint64) *runtime.Stats {
+		m := &runtime.Stats{ID: "a", Read: at, Networks: runtime.NetworkStats{"eth0": {RxBytes: rx}}}
+		m.CPU.Usage.Total = total
+		s.compare(m)
+		return m
+	}
+	if m := measure(5, 100); !m.PreRead.IsZero() || m.RateStats != nil {
+		t.Errorf("the first: %+v", m)
+	}
+	at = at.Add(10 * time.Second)
+	if m := measure(9, 1100); m.PreCPU.Usage.Total != 5 || !m.PreRead.Equal(at.Add(-10*time.Second)) || m.RateStats.Rx != 100 || m.RateStats.Tx != 0 {
+		t.Errorf("the second: %+v", m)
+	}
+	if m := measure(10, 50); m.RateStats != nil {
+		t.Errorf("in the same moment: %+v", m)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -229,4 +230,19 @@ func (h *Hierarchies) RemoveEmpty(path string) {
 		// One that somebody else uses stays.
 		_ = unix.Rmdir(filepath.Join(mount, path))
 	}
+}
+
+// Find gives the path of the cgroup called name that is root's child or grandchild. The error wraps fs.ErrNotExist if there
+// is none.
+func (h *Hierarchies) Find(root, name string) (string, error) {
+	for _, pattern := range []string{root, root + "/*"} {
+		found, err := filepath.Glob(filepath.Join(h.memory, pattern, name))
+		if err != nil {
+			return "", err
+		}
+		if len(found) > 0 {
+			return strings.TrimPrefix(found[0], h.memory), nil
+		}
+	}
+	return "", fmt.Errorf("cgroup %s below %s: %w", name, root, fs.ErrNotExist)
 }

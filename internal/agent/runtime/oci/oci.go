@@ -17,7 +17,10 @@ import (
 	"roadstead.dev/roadstead/internal/agent/runtime"
 )
 
-var _ runtime.Runtime = (*Runtime)(nil)
+var (
+	_ runtime.Runtime = (*Runtime)(nil)
+	_ runtime.Meter   = (*Runtime)(nil)
+)
 
 // DefaultCgroupRoot is where containers' cgroups are when Config does not say.
 const DefaultCgroupRoot = "/roadstead"
@@ -42,6 +45,7 @@ type Runtime struct {
 	cfg    Config
 	client *link.Client
 	host   host
+	groups *cgroup.Hierarchies
 }
 
 // New makes a Runtime. The monitor is started when it is first needed.
@@ -66,7 +70,7 @@ func New(cfg Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runtime{cfg: cfg, host: host, client: link.NewClient(link.Config{Dir: cfg.Dir, Command: cfg.Command, Log: cfg.Log})}, nil
+	return &Runtime{cfg: cfg, host: host, groups: groups, client: link.NewClient(link.Config{Dir: cfg.Dir, Command: cfg.Command, Log: cfg.Log})}, nil
 }
 
 // Close lets go of the monitor. It and the containers live on.

@@ -1,6 +1,15 @@
-package metadata
+package runtime
 
-import "time"
+import (
+	"context"
+	"time"
+)
+
+// Meter is a Runtime that can measure containers. It may be asked at once from many goroutines.
+type Meter interface {
+	// Stats measures a container that runs; an error wraps ErrNotFound for one that does not.
+	Stats(ctx context.Context, id string) (*Stats, error)
+}
 
 // Stats is a measurement of a container in the form of Docker's API, in which ECS gives it.
 // https://docs.docker.com/reference/api/engine/version/v1.30/#operation/ContainerStats
