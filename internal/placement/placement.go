@@ -140,11 +140,8 @@ type check struct {
 
 func newCheck(r Request) *check {
 	c := &check{Request: r, needs: r.Definition.Needs(r.Overrides), required: r.Definition.RequiresAttributes}
-	for i := range r.Definition.ContainerDefinitions {
-		for _, q := range r.Definition.ContainerDefinitions[i].ResourceRequirements {
-			c.gpu = c.gpu || q.Type == "GPU"
-		}
-	}
+	_, gpus := r.Definition.NeedsGPUs(r.Overrides)
+	c.gpu = gpus > 0
 	switch r.LaunchType {
 	case ecs.LaunchExternal:
 		c.required = append(slices.Clip(c.required), ecs.Attribute{Name: attributeExternal})

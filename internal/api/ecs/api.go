@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -37,7 +38,9 @@ type Config struct {
 	MaxRunCount int
 	// TokenLifetime is how long a RunTask client token is remembered; 0 is 24 hours.
 	TokenLifetime time.Duration
-	Log           *slog.Logger
+	// Subnets says what a subnet becomes that is named for the first time; the zero value adopts it without a zone.
+	Subnets lifecycle.Subnets
+	Log     *slog.Logger
 }
 
 // API has the operations as methods. They may be called at once from many goroutines.

@@ -35,11 +35,11 @@ var used = map[reflect.Type]string{
 	// The signature of the document is AWS's and cannot be checked here.
 	reflect.TypeFor[sdk.RegisterContainerInstanceInput](): "Attributes Cluster ContainerInstanceArn InstanceIdentityDocument " +
 		"InstanceIdentityDocumentSignature PlatformDevices Tags TotalResources VersionInfo",
-	// NetworkConfiguration is held against the definition's network mode and refused for awsvpc.
-	reflect.TypeFor[sdk.RunTaskInput](): "TaskDefinition ClientToken Cluster Count EnableECSManagedTags Group LaunchType NetworkConfiguration " +
-		"Overrides PropagateTags ReferenceId StartedBy Tags",
-	reflect.TypeFor[sdk.StartTaskInput](): "ContainerInstances TaskDefinition Cluster EnableECSManagedTags Group NetworkConfiguration " +
-		"Overrides PropagateTags ReferenceId StartedBy Tags",
+	// VolumeConfigurations are checked, and refused where they are right.
+	reflect.TypeFor[sdk.RunTaskInput](): "TaskDefinition CapacityProviderStrategy ClientToken Cluster Count EnableECSManagedTags EnableExecuteCommand Group " +
+		"LaunchType NetworkConfiguration Overrides PlatformVersion PropagateTags ReferenceId StartedBy Tags VolumeConfigurations",
+	reflect.TypeFor[sdk.StartTaskInput](): "ContainerInstances TaskDefinition Cluster EnableECSManagedTags EnableExecuteCommand Group NetworkConfiguration " +
+		"Overrides PropagateTags ReferenceId StartedBy Tags VolumeConfigurations",
 	reflect.TypeFor[sdk.ListTasksInput](): "Cluster ContainerInstance DesiredStatus Family LaunchType MaxResults NextToken ServiceName StartedBy",
 	// Which agent asks makes no difference: all have one endpoint.
 	reflect.TypeFor[sdk.DiscoverPollEndpointInput]():       "Cluster ContainerInstance",
@@ -81,14 +81,10 @@ func TestNoFieldIsIgnored(t *testing.T) {
 }
 
 func TestRefuseNamesTheField(t *testing.T) {
-	if err := refuse(&sdk.RunTaskInput{EnableExecuteCommand: true}); err == nil || err.Error() != "UnsupportedFeatureException: enableExecuteCommand is not supported yet." {
+	if err := refuse(&sdk.ListTasksInput{DaemonName: new("d")}); err == nil || err.Error() != "UnsupportedFeatureException: daemonName is not supported yet." {
 		t.Errorf("got %v", err)
 	}
-	platform := "LATEST"
-	if err := refuse(&sdk.RunTaskInput{PlatformVersion: &platform}); err == nil || err.Error() != "InvalidParameterException: "+onlyOnEC2 {
-		t.Errorf("got %v", err)
-	}
-	if err := refuse(&sdk.RunTaskInput{}); err != nil {
+	if err := refuse(&sdk.ListTasksInput{}); err != nil {
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,13 +14,12 @@ import (
 type refusal struct {
 	field string
 	kind  fault.Kind
-	// message is formatted with the field's name as AWS writes it, if it has a verb for it.
+	// message is formatted with the field's name as AWS writes it.
 	message string
 }
 
 const (
 	notYet     = "%s is not supported yet."
-	onlyOnEC2  = "The platform version must be null when specifying an EC2 launch type."
 	noAccounts = "%s: settings of single principals are not supported yet."
 )
 
@@ -33,16 +32,8 @@ var refusals = map[reflect.Type][]refusal{
 		{"ServiceConnectDefaults", fault.Unsupported, notYet},
 	},
 	reflect.TypeFor[sdk.RunTaskInput](): {
-		{"CapacityProviderStrategy", fault.Unsupported, notYet},
-		{"EnableExecuteCommand", fault.Unsupported, notYet},
 		{"PlacementConstraints", fault.Unsupported, notYet},
 		{"PlacementStrategy", fault.Unsupported, notYet},
-		{"PlatformVersion", fault.InvalidParameter, onlyOnEC2},
-		{"VolumeConfigurations", fault.Unsupported, notYet},
-	},
-	reflect.TypeFor[sdk.StartTaskInput](): {
-		{"EnableExecuteCommand", fault.Unsupported, notYet},
-		{"VolumeConfigurations", fault.Unsupported, notYet},
 	},
 	reflect.TypeFor[sdk.ListTasksInput](): {
 		{"DaemonName", fault.Unsupported, notYet},
@@ -85,11 +76,7 @@ func refuse[In any](in *In) error {
 		if asksForNothing(v.Field(p.field)) {
 			continue
 		}
-		message := p.refusal.message
-		if message != onlyOnEC2 {
-			message = fmt.Sprintf(message, p.member)
-		}
-		return &fault.Error{Kind: p.refusal.kind, Message: message}
+		return fault.New(p.refusal.kind, p.refusal.message, p.member)
 	}
 	return nil
 }

@@ -14,30 +14,22 @@ var refusedRuns = []refused{
 	{"cluster", runTask(func(in *sdk.RunTaskInput) { in.Cluster = aws.String("none") }), "ClusterNotFoundException: Cluster not found."},
 	{"definition", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition = aws.String("none") }), "ClientException: TaskDefinition not found."},
 	{"inactive definition", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition = aws.String("old:1") }), "ClientException: TaskDefinition is inactive"},
-	{"fargate", runTask(func(in *sdk.RunTaskInput) { in.LaunchType = "FARGATE" }), "UnsupportedFeatureException: launchType FARGATE is not supported yet."},
+	{"fargate", runTask(func(in *sdk.RunTaskInput) { in.LaunchType = "FARGATE" }), "InvalidParameterException: Task definition does not support launch_type FARGATE."},
+	{"managed instances", runTask(func(in *sdk.RunTaskInput) { in.LaunchType = "MANAGED_INSTANCES" }), "UnsupportedFeatureException: launchType MANAGED_INSTANCES is not supported yet."},
 	{"launch type", runTask(func(in *sdk.RunTaskInput) { in.LaunchType = "X" }), `InvalidParameterException: Invalid launchType: "X".`},
-	{"capacity providers", runTask(func(in *sdk.RunTaskInput) {
-		in.CapacityProviderStrategy = []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String("x")}}
-	}), "UnsupportedFeatureException: capacityProviderStrategy is not supported yet."},
 	{"constraint", runTask(func(in *sdk.RunTaskInput) {
 		in.PlacementConstraints = []types.PlacementConstraint{{Type: "distinctInstance"}}
 	}), "UnsupportedFeatureException: placementConstraints is not supported yet."},
 	{"strategy", runTask(func(in *sdk.RunTaskInput) { in.PlacementStrategy = []types.PlacementStrategy{{Type: "random"}} }), "UnsupportedFeatureException: placementStrategy is not supported yet."},
-	{"exec", runTask(func(in *sdk.RunTaskInput) { in.EnableExecuteCommand = true }), "UnsupportedFeatureException: enableExecuteCommand is not supported yet."},
+	{"exec without role", runTask(func(in *sdk.RunTaskInput) { in.EnableExecuteCommand = true }),
+		"InvalidParameterException: The task couldn't be run because a valid taskRoleArn is not being used. Specify a valid task role in your task definition and try again."},
 	{"platform", runTask(func(in *sdk.RunTaskInput) { in.PlatformVersion = aws.String("1.4.0") }), "InvalidParameterException: The platform version must be null when specifying an EC2 launch type."},
-	{"volumes", runTask(func(in *sdk.RunTaskInput) {
-		in.VolumeConfigurations = []types.TaskVolumeConfiguration{{Name: aws.String("x")}}
-	}), "UnsupportedFeatureException: volumeConfigurations is not supported yet."},
 	{"network", runTask(func(in *sdk.RunTaskInput) {
-		in.NetworkConfiguration = &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: []string{"s"}}}
+		in.NetworkConfiguration = &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: []string{"subnet-12345678"}}}
 	}), "InvalidParameterException: Network Configuration is not valid for the given networkMode of this task definition."},
 	{"awsvpc without network", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition = aws.String("vpc") }), "InvalidParameterException: Network Configuration must be provided when networkMode 'awsvpc' is specified."},
-	{"awsvpc", runTask(func(in *sdk.RunTaskInput) {
-		in.TaskDefinition = aws.String("vpc")
-		in.NetworkConfiguration = &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: []string{"s"}}}
-	}), "UnsupportedFeatureException: networkMode awsvpc is not supported yet."},
 	{"external", runTask(func(in *sdk.RunTaskInput) { in.TaskDefinition, in.LaunchType = aws.String("vpc"), "EXTERNAL" }), "InvalidParameterException: Task definition does not support launch_type EXTERNAL."},
-	{"group", runTask(func(in *sdk.RunTaskInput) { in.Group = aws.String("service:x") }), "InvalidParameterException: Invalid group: the prefix service: is kept for the tasks of services."},
+	{"group", runTask(func(in *sdk.RunTaskInput) { in.Group = aws.String("service:x") }), "InvalidParameterException: Invalid namespace for group."},
 	{"started by", runTask(func(in *sdk.RunTaskInput) { in.StartedBy = aws.String(strings.Repeat("x", 129)) }), "InvalidParameterException: startedBy must be at most 128 characters long."},
 	{"started by, text", runTask(func(in *sdk.RunTaskInput) { in.StartedBy = aws.String("a b") }), "InvalidParameterException: startedBy contains invalid characters."},
 	{"token", runTask(func(in *sdk.RunTaskInput) { in.ClientToken = aws.String(strings.Repeat("x", 65)) }), "InvalidParameterException: clientToken must be at most 64 characters long."},
@@ -46,8 +38,6 @@ var refusedRuns = []refused{
 	{"override", runTask(override(types.ContainerOverride{Name: aws.String("x")})), "InvalidParameterException: Override for container named x is not a container in the TaskDefinition."},
 	{"override memory", runTask(override(types.ContainerOverride{Name: aws.String("main"), Memory: aws.Int32(0)})), "InvalidParameterException: Invalid 'memory' setting for the override of container 'main'."},
 	{"override size", runTask(override(types.ContainerOverride{Name: aws.String("main"), Command: []string{strings.Repeat("x", 9000)}})), "InvalidParameterException: Container Overrides length must be at most 8192"},
-	{"override gpu", runTask(override(types.ContainerOverride{Name: aws.String("main"), ResourceRequirements: []types.ResourceRequirement{{Type: "GPU", Value: aws.String("1")}}})),
-		"UnsupportedFeatureException: overrides.containerOverrides.resourceRequirements is not supported yet."},
 	{"override cpu", runTask(func(in *sdk.RunTaskInput) { in.Overrides = &types.TaskOverride{Cpu: aws.String("x")} }), "InvalidParameterException: Invalid 'cpu' setting for task override: x."},
 	{"override storage", runTask(func(in *sdk.RunTaskInput) {
 		in.Overrides = &types.TaskOverride{EphemeralStorage: &types.EphemeralStorage{SizeInGiB: 30}}

@@ -185,8 +185,10 @@ func TestRefusedInput(t *testing.T) {
 	old := f.register(func(in *sdk.RegisterTaskDefinitionInput) { in.Family = aws.String("old") })
 	must(f.DeregisterTaskDefinition(f.ctx, &sdk.DeregisterTaskDefinitionInput{TaskDefinition: &old}))
 	f.register(func(in *sdk.RegisterTaskDefinitionInput) { in.Family, in.NetworkMode = aws.String("vpc"), "awsvpc" })
+	f.register(fargate)
+	f.register(ebs)
 	before := f.store.View().Revision
-	for group, list := range map[string][]refused{"clusters": refusedClusters, "definitions": refusedDefinitions, "instances": refusedInstances, "runs": refusedRuns, "tasks": refusedTasks, "protection": refusedProtection} {
+	for group, list := range map[string][]refused{"clusters": refusedClusters, "definitions": refusedDefinitions, "instances": refusedInstances, "runs": refusedRuns, "tasks": refusedTasks, "protection": refusedProtection, "launches": refusedLaunches, "overrides": refusedOverrides} {
 		for _, r := range list {
 			t.Run(group+"/"+r.name, func(t *testing.T) {
 				err := r.call(f)

@@ -2,9 +2,7 @@ package ecsapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
-	"fmt"
+	"errors"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -29,13 +27,11 @@ func (a *API) RunTask(ctx context.Context, in *sdk.RunTaskInput) (*sdk.RunTaskOu
 	if count < 1 || count > a.MaxRunCount {
 		return nil, fault.New(fault.InvalidParameter, "Invalid count: it must be between 1 and %d.", a.MaxRunCount)
 	}
-	if err := checkLaunchType(in.LaunchType); err != nil {
-		return nil, err
-	}
 	r, err := a.readTaskRequest(taskRequest{
 		cluster: in.Cluster, definition: in.TaskDefinition, overrides: in.Overrides, group: in.Group, startedBy: in.StartedBy,
 		reference: in.ReferenceId, tags: in.Tags, propagate: in.PropagateTags, managedTags: in.EnableECSManagedTags,
-		network: in.NetworkConfiguration, launchType: string(in.LaunchType),
+		network: in.NetworkConfiguration, launchType: in.LaunchType, strategy: in.CapacityProviderStrategy, platform: in.PlatformVersion,
+		exec: in.EnableExecuteCommand, volumes: in.VolumeConfigurations,
 	})
 	if err != nil {
 		return nil, err
@@ -63,6 +59,8 @@ func (a *API) RunTask(ctx context.Context, in *sdk.RunTaskInput) (*sdk.RunTaskOu
 type started struct {
 	tasks    []*ecs.Task
 	failures []placement.Failure
+	// reasons are failures of no instance.
+	reasons []string
 }
 
 // maxFailures is how many instances a call names that could take no more; thousands of them tell no more than these.
@@ -78,168 +76,87 @@ func (a *API) wireStarted(cluster string, made *started) ([]types.Task, []types.
 		arn := a.Place.InstanceARN(cluster, f.Instance)
 		failures = append(failures, types.Failure{Arn: &arn, Reason: ptr(f.Reason)})
 	}
+	for _, reason := range made.reasons {
+		failures = append(failures, types.Failure{Reason: ptr(reason)})
+	}
 	return tasks, failures
 }
 
 func (a *API) runTasks(tx *state.Tx, r *taskRequest, count int, token *runToken, made *started) error {
-	spec, err := a.resolve(&tx.Tables, r)
+	p, err := a.resolve(&tx.Tables, r)
 	if err != nil {
 		return err
 	}
-	places, failures := placement.Place(&tx.Tables, placement.Request{
-		Cluster: spec.Cluster, Definition: spec.Definition, Overrides: spec.Overrides, Count: count,
-		LaunchType: spec.LaunchType, Connected: a.Connected,
-	})
-	if len(places) == 0 && len(failures) == 0 {
+	if len(p.strategy) == 0 {
+		err = a.runShare(tx, p, count, made)
+	}
+	for i, n := range ecs.Distribute(p.strategy, count) {
+		if n > 0 && err == nil {
+			p.spec.CapacityProvider = p.strategy[i].CapacityProvider
+			err = a.runShare(tx, p, n, made)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if len(made.tasks) == 0 && len(made.failures) == 0 && len(made.reasons) == 0 {
 		return fault.New(fault.InvalidParameter, "No Container Instances were found in your cluster.")
 	}
-	now := a.now()
-	ids := make([]ecs.TaskID, 0, len(places))
-	for _, p := range places {
-		spec.Instance, spec.GPUs = p.Instance, p.GPUs
-		task := lifecycle.Create(tx, now, *spec)
-		ids = append(ids, task.ID)
-		made.tasks = append(made.tasks, task)
-	}
-	made.failures = failures
-	if token != nil && len(ids) > 0 {
-		tx.Tokens.Put(&state.Token{Key: tokenKey(spec.Cluster, token.text), Digest: token.digest, Tasks: ids,
-			ExpiresAt: now + ecs.Millis(a.TokenLifetime.Milliseconds())})
+	if token != nil && len(made.tasks) > 0 {
+		ids := make([]ecs.TaskID, len(made.tasks))
+		for i, task := range made.tasks {
+			ids[i] = task.ID
+		}
+		tx.Tokens.Put(&state.Token{Key: tokenKey(p.spec.Cluster, token.text), Digest: token.digest, Tasks: ids,
+			ExpiresAt: a.now() + ecs.Millis(a.TokenLifetime.Milliseconds())})
 	}
 	return nil
 }
 
-func checkLaunchType(l types.LaunchType) error {
-	switch {
-	case l == "" || l == types.LaunchTypeEc2 || l == types.LaunchTypeExternal:
-		return nil
-	case known(l):
-		return fault.New(fault.Unsupported, "launchType %s is not supported yet.", string(l))
-	}
-	return fault.New(fault.InvalidParameter, "Invalid launchType: %q.", string(l))
-}
+// reasonNoFargate is what callers are told who need not know of instances.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
+const reasonNoFargate = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 
-// runToken is a client token, with what it stands for.
-type runToken struct {
-	text   string
-	digest [32]byte
-}
-
-func tokenKey(cluster, token string) string { return cluster + "/RunTask/" + token }
-
-// readToken checks a client token and digests the request that it comes with; nil if there is none.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
-func readToken(in *sdk.RunTaskInput) (*runToken, error) {
-	text := str(in.ClientToken)
-	if text == "" {
-		return nil, nil
-	}
-	if len(text) > 64 {
-		return nil, fault.New(fault.InvalidParameter, "clientToken must be at most 64 characters long.")
-	}
-	for i := range len(text) {
-		if text[i] < 33 || text[i] > 126 {
-			return nil, fault.New(fault.InvalidParameter, "clientToken contains invalid characters.")
+// runShare places and makes count tasks of one launch type or provider.
+func (a *API) runShare(tx *state.Tx, p *plan, count int, made *started) error {
+	placed, failures := placement.Place(&tx.Tables, p.placement(a, count))
+	if p.launchType == ecs.LaunchFargate {
+		for range count - len(placed) {
+			made.reasons = append(made.reasons, reasonNoFargate)
 		}
+	} else {
+		made.failures = append(made.failures, failures...)
 	}
-	body, err := json.Marshal(in)
-	if err != nil {
-		return nil, fmt.Errorf("digest RunTask request: %w", err)
-	}
-	return &runToken{text: text, digest: sha256.Sum256(body)}, nil
-}
-
-// repeated answers a request whose token is known with the tasks that it made. A token ends with its time and with its tasks.
-func (a *API) repeated(tx *state.Tx, cluster string, token *runToken, made *started) (bool, error) {
-	if token == nil {
-		return false, nil
-	}
-	known := tx.Tokens.Get(tokenKey(cluster, token.text))
-	if known == nil || known.ExpiresAt <= a.now() {
-		return false, nil
-	}
-	var arns []string
-	for _, id := range known.Tasks {
-		if task := tx.Tasks.Get(id); task != nil {
-			arns = append(arns, a.Place.TaskARN(cluster, id))
+	for _, at := range placed {
+		task, reason, err := a.create(tx, p, at)
+		switch {
+		case err != nil:
+			return err
+		case reason != "":
+			made.reasons = append(made.reasons, reason)
+		default:
 			made.tasks = append(made.tasks, task)
 		}
 	}
-	if len(arns) == 0 {
-		return false, nil
-	}
-	if known.Digest != token.digest {
-		e := fault.New(fault.Conflict, "The provided clientToken is already in use with a different RunTask request.")
-		e.Fields = map[string]any{"resourceIds": arns}
-		return false, e
-	}
-	return true, nil
+	return nil
 }
 
-// StartTask makes one task on each of the instances named, wherever it fits.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StartTask.html
-func (a *API) StartTask(ctx context.Context, in *sdk.StartTaskInput) (*sdk.StartTaskOutput, error) {
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
-	switch {
-	case len(in.ContainerInstances) == 0:
-		return nil, fault.New(fault.InvalidParameter, "Container instances cannot be empty.")
-	case len(in.ContainerInstances) > maxStart:
-		return nil, fault.New(fault.InvalidParameter, "Container instances cannot contain more than %d entries.", maxStart)
-	}
-	r, err := a.readTaskRequest(taskRequest{
-		cluster: in.Cluster, definition: in.TaskDefinition, overrides: in.Overrides, group: in.Group, startedBy: in.StartedBy,
-		reference: in.ReferenceId, tags: in.Tags, propagate: in.PropagateTags, managedTags: in.EnableECSManagedTags,
-		network: in.NetworkConfiguration,
-	})
-	if err != nil {
-		return nil, err
-	}
-	var made started
-	var failures []types.Failure
-	err = a.Store.Update(ctx, func(tx *state.Tx) error {
-		spec, err := a.resolve(&tx.Tables, r)
+// create makes a task at its place, or says why it cannot have a network interface.
+func (a *API) create(tx *state.Tx, p *plan, at placement.Placement) (task *ecs.Task, reason string, err error) {
+	spec := p.spec
+	spec.Instance, spec.GPUs = at.Instance, at.GPUs
+	if p.vpc != nil {
+		zone := ""
+		if i := tx.Instances.Get(at.Instance); i != nil {
+			zone, _ = i.Attribute(attributeZone)
+		}
+		spec.Interface, err = lifecycle.NewInterface(tx, a.Subnets, p.vpc, zone)
+		if full := (*lifecycle.NoAddressError)(nil); errors.As(err, &full) {
+			return nil, full.Error(), nil
+		}
 		if err != nil {
-			return err
+			return nil, "", err
 		}
-		for _, ref := range in.ContainerInstances {
-			task, reason, err := a.startOn(tx, *spec, ref)
-			switch {
-			case err != nil:
-				return err
-			case reason != "":
-				failures = append(failures, types.Failure{Arn: a.missingARN(ref, kindInstance, spec.Cluster), Reason: &reason})
-			default:
-				made.tasks = append(made.tasks, task)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	out := &sdk.StartTaskOutput{Failures: failures}
-	list(&out.Failures)
-	out.Tasks, _ = a.wireStarted(r.clusterName, &made)
-	return out, nil
-}
-
-// maxStart is how many instances one StartTask names.
-const maxStart = 10
-
-// startOn makes a task on an instance, or says why it cannot be there.
-func (a *API) startOn(tx *state.Tx, spec lifecycle.Spec, ref string) (task *ecs.Task, reason string, err error) {
-	i, err := a.instance(&tx.Tables, ref, spec.Cluster)
-	if err != nil {
-		return nil, "", err
-	}
-	reason = placement.Check(&tx.Tables, placement.Request{
-		Cluster: spec.Cluster, Definition: spec.Definition, Overrides: spec.Overrides, LaunchType: spec.LaunchType, Connected: a.Connected,
-	}, i)
-	if reason != "" {
-		return nil, reason, nil
-	}
-	spec.Instance = i.ID
 	return lifecycle.Create(tx, a.now(), spec), "", nil
 }

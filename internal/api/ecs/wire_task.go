@@ -15,7 +15,7 @@ func (a *API) wireTask(t *state.Tables, task *ecs.Task, withTags bool) types.Tas
 	arn, clusterARN, definitionARN := a.Place.TaskARN(task.Cluster, task.ID), a.Place.ClusterARN(task.Cluster), a.Place.DefinitionARN(task.Definition)
 	last, desired := task.LastStatus.String(), task.DesiredStatus.String()
 	out := types.Task{
-		Attachments:          []types.Attachment{},
+		Attachments:          a.wireAttachments(task),
 		Attributes:           []types.Attribute{},
 		CapacityProviderName: ptr(task.CapacityProvider),
 		ClusterArn:           &clusterARN,
@@ -33,6 +33,7 @@ func (a *API) wireTask(t *state.Tables, task *ecs.Task, withTags bool) types.Tas
 		LaunchType:            types.LaunchType(task.LaunchType),
 		Memory:                number(task.Reserved.MemoryMiB),
 		Overrides:             wireOverride(task.Overrides),
+		PlatformVersion:       ptr(task.PlatformVersion),
 		PullStartedAt:         moment(task.PullStartedAt),
 		PullStoppedAt:         moment(task.PullStoppedAt),
 		StartedAt:             moment(task.StartedAt),
@@ -46,9 +47,7 @@ func (a *API) wireTask(t *state.Tables, task *ecs.Task, withTags bool) types.Tas
 		TaskDefinitionArn:     &definitionARN,
 		Version:               task.Version,
 	}
-	if task.ConnectivityAt != 0 {
-		out.Connectivity = types.ConnectivityConnected
-	}
+	a.wireConnectivity(task, &out)
 	if withTags {
 		out.Tags = wireTags(task.Tags)
 	}
@@ -62,8 +61,10 @@ func (a *API) wireInstanceOf(t *state.Tables, task *ecs.Task, out *types.Task) {
 	if task.Instance.IsZero() {
 		return
 	}
-	arn := a.Place.InstanceARN(task.Cluster, task.Instance)
-	out.ContainerInstanceArn = &arn
+	if task.LaunchType != ecs.LaunchFargate {
+		arn := a.Place.InstanceARN(task.Cluster, task.Instance)
+		out.ContainerInstanceArn = &arn
+	}
 	i := t.Instances.Get(task.Instance)
 	if i == nil {
 		return
@@ -76,8 +77,21 @@ func (a *API) wireInstanceOf(t *state.Tables, task *ecs.Task, out *types.Task) {
 	}
 }
 
+// wireConnectivity tells whether the agent of a live task is there; a stopped task shows how it was seen last.
+func (a *API) wireConnectivity(task *ecs.Task, out *types.Task) {
+	switch {
+	case task.ConnectivityAt == 0:
+	case task.LastStatus < ecs.TaskStopped && !a.Connected(task.Instance):
+		out.Connectivity = types.ConnectivityDisconnected
+	default:
+		out.Connectivity = types.ConnectivityConnected
+	}
+}
+
 func (a *API) wireContainers(t *state.Tables, task *ecs.Task, taskARN *string, out *types.Task) {
 	d := t.Definitions.Get(task.Definition)
+	wireFargate(task, d, out)
+	interfaces := wireInterfaces(task)
 	out.Containers = make([]types.Container, len(task.Containers))
 	for i := range task.Containers {
 		c := &task.Containers[i]
@@ -89,9 +103,10 @@ func (a *API) wireContainers(t *state.Tables, task *ecs.Task, taskARN *string, o
 			HealthStatus:      health(c.HealthStatus),
 			ImageDigest:       ptr(c.ImageDigest),
 			LastStatus:        &last,
+			ManagedAgents:     wireManagedAgents(c.ManagedAgents),
 			Name:              &c.Name,
 			NetworkBindings:   mirror.Slice[types.NetworkBinding](c.NetworkBindings),
-			NetworkInterfaces: []types.NetworkInterface{},
+			NetworkInterfaces: interfaces,
 			Reason:            ptr(c.Reason),
 			RuntimeId:         ptr(c.RuntimeID),
 			TaskArn:           taskARN,
