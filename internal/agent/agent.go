@@ -47,6 +47,12 @@ type Config struct {
 	// Version and Commit are shown as the instance's versionInfo, RuntimeVersion as its dockerVersion.
 	Version, Commit, RuntimeVersion string
 
+	// Simulated is for an agent whose runtime runs nothing: it offers every capability that a definition can ask for, and
+	// touches no file. Resources must be set.
+	Simulated bool
+	// IdentityDocument is the machine's EC2 instance identity document, sent with registrations; empty for none.
+	IdentityDocument string
+
 	Images  runtime.Images
 	Runtime runtime.Runtime
 	Network engine.Network
@@ -95,7 +101,7 @@ func New(cfg Config) (*Agent, error) {
 		Endpoint: endpoint, Zone: zone(cfg.Attributes),
 		Runtime: cfg.Runtime, Images: cfg.Images, Journal: a.tasks(), Recovered: records, DataDir: cfg.DataDir, RunDir: cfg.RunDir,
 		Network: cfg.Network, Logs: cfg.Logs, Log: cfg.Log,
-		Region: cfg.Region, PullPolicy: cfg.PullPolicy, StopTimeout: cfg.StopTimeout, LogsWait: cfg.LogsWait,
+		Simulated: cfg.Simulated, Region: cfg.Region, PullPolicy: cfg.PullPolicy, StopTimeout: cfg.StopTimeout, LogsWait: cfg.LogsWait,
 	})
 	a.api = ecs.New(ecs.Options{
 		Region: cfg.Region, Credentials: cfg.Credentials, BaseEndpoint: &cfg.ServerURL, HTTPClient: cfg.HTTPClient,

@@ -96,11 +96,13 @@ func (c *Config) capabilities() []ecs.Attribute {
 	if c.Metadata != nil {
 		names = append(names, "com.amazonaws.ecs.capability.task-iam-role", "com.amazonaws.ecs.capability.task-iam-role-network-host")
 	}
-	if c.Logs != nil {
+	if c.Simulated {
+		names = append(names, simulated...)
+	} else if c.Logs != nil {
 		names = append(names, "com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.execution-role-awslogs")
 	}
 	slices.Sort(names)
-	for _, n := range names {
+	for _, n := range slices.Compact(names) {
 		list = append(list, ecs.Attribute{Name: n})
 	}
 	return list

@@ -97,6 +97,9 @@ func (a *Agent) registration() (*ecs.RegisterContainerInstanceInput, error) {
 			AgentVersion: aws.String(a.cfg.Version), AgentHash: aws.String(a.cfg.Commit), DockerVersion: aws.String(a.cfg.RuntimeVersion),
 		},
 	}
+	if a.cfg.IdentityDocument != "" {
+		in.InstanceIdentityDocument = aws.String(a.cfg.IdentityDocument)
+	}
 	attributes := a.cfg.capabilities()
 	if a.identity.InstanceARN != "" {
 		in.ContainerInstanceArn = aws.String(a.identity.InstanceARN)

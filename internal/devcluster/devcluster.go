@@ -12,6 +12,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
+	"roadstead.dev/roadstead/internal/logstore"
 )
 
 // Config says what to run and where.
@@ -57,20 +58,24 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := dir.writeProfile(cfg.Place.Region, info.Endpoint, ring.Root()); err != nil {
 		return errors.Join(fmt.Errorf("write the AWS profile: %w", err), listener.Close())
 	}
-	plane, err := newPlane(ctx, cfg, dir, ring, listener)
+	kv, err := openKV(ctx, cfg, dir)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	parts := plane.parts()
+	plane, err := newPlane(ctx, cfg, foundation{kv: kv, logs: logstore.Config{Dir: dir.Logs()}, ring: ring, keys: ring})
+	if err != nil {
+		return errors.Join(err, kv.Close(), listener.Close())
+	}
+	parts := append(plane.parts(), serving(listener, plane.handler, cfg.Log))
 	if cfg.Node == nil {
 		if cfg.Ready != nil {
 			cfg.Ready(info)
 		}
-		return errors.Join(runStack(ctx, cfg.Log, parts), plane.close())
+		return errors.Join(runStack(ctx, cfg.Log, parts), plane.close(), kv.Close())
 	}
 	n, err := newNode(*cfg.Node, dir, info, ring.Root(), cfg.Log)
 	if err != nil {
-		return errors.Join(err, plane.close(), listener.Close())
+		return errors.Join(err, plane.close(), kv.Close(), listener.Close())
 	}
 	n.ready = func() {
 		if cfg.Ready != nil {
@@ -78,7 +83,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	err = runStack(ctx, cfg.Log, append(parts, part{"node", n.run}))
-	return errors.Join(err, n.close(), plane.close())
+	return errors.Join(err, n.close(), plane.close(), kv.Close())
 }
 
 // reachable is the address at which a listener is reached from its own machine.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -33,6 +34,8 @@ func newErrorLog(l *slog.Logger) *log.Logger {
 
 // serveUntil answers requests until ctx ends; those under way then have five seconds more.
 func serveUntil(ctx context.Context, srv *http.Server, l net.Listener) error {
+	var unused newConns
+	srv.ConnState = unused.track
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	select {
@@ -40,10 +43,46 @@ func serveUntil(ctx context.Context, srv *http.Server, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
+	unused.end()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(end); err != nil {
 		return errors.Join(fmt.Errorf("requests were cut off: %w", err), srv.Close())
 	}
 	return nil
+}
+
+// newConns are the connections on which nothing was asked yet. Clients make some to have them, and Shutdown waits for
+// those for five seconds.
+type newConns struct {
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	over  bool
+}
+
+// track is an http.Server's ConnState.
+func (n *newConns) track(c net.Conn, s http.ConnState) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case s != http.StateNew:
+		delete(n.conns, c)
+	case n.over:
+		_ = c.Close() // nobody has used it
+	default:
+		if n.conns == nil {
+			n.conns = map[net.Conn]bool{}
+		}
+		n.conns[c] = true
+	}
+}
+
+// end closes them, and those that come.
+func (n *newConns) end() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.over = true
+	for c := range n.conns {
+		_ = c.Close() // nobody has used it
+	}
 }

@@ -3,6 +3,7 @@ package devcluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -23,29 +24,36 @@ import (
 
 // plane is a control plane, put together and not running yet.
 type plane struct {
-	cfg      Config
-	kv       *etcdkv.KV
-	store    *state.Store
-	logs     *logstore.Store
-	links    *nodelink.Server
-	listener net.Listener
-	handler  http.Handler
+	cfg     Config
+	store   *state.Store
+	logs    *logstore.Store
+	links   *nodelink.Server
+	handler http.Handler
 }
 
-func newPlane(ctx context.Context, cfg Config, dir DataDir, ring *keyring.Ring, listener net.Listener) (_ *plane, err error) {
-	p := &plane{cfg: cfg, listener: listener}
+// foundation is what a control plane stands on: where it keeps what it knows, and whom it knows.
+type foundation struct {
+	kv   state.KV
+	logs logstore.Config
+	ring *keyring.Ring
+	// keys are whose requests are taken: those of the ring, or more.
+	keys wire.KeySource
+	// joined, if set, is told of each agent's session that begins.
+	joined func(ecs.InstanceID)
+}
+
+func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err error) {
+	p := &plane{cfg: cfg}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.kv, err = openKV(ctx, cfg, dir); err != nil {
+	if p.store, err = state.Open(ctx, state.Config{KV: base.kv, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
-	if p.store, err = state.Open(ctx, state.Config{KV: p.kv, Log: cfg.Log}); err != nil {
-		return nil, err
-	}
-	if p.logs, err = logstore.Open(logstore.Config{Dir: dir.Logs(), Log: cfg.Log}); err != nil {
+	base.logs.Log = cfg.Log
+	if p.logs, err = logstore.Open(base.logs); err != nil {
 		return nil, err
 	}
 	api, err := ecsapi.New(ecsapi.Config{
@@ -61,18 +69,18 @@ func newPlane(ctx context.Context, cfg Config, dir DataDir, ring *keyring.Ring, 
 	if err != nil {
 		return nil, err
 	}
-	sts, err := newSTS(cfg, ring, p.store)
+	sts, err := newSTS(cfg, base.ring, p.store)
 	if err != nil {
 		return nil, err
 	}
 	srv, err := wire.New(wire.Config{
 		Services: []*wire.Service{api.Service(), logs.Register(), sts.Service()},
-		Keys:     ring, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
+		Keys:     base.keys, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Log: cfg.Log})
+	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Log: cfg.Log, Joined: base.joined})
 	mux := http.NewServeMux()
 	mux.Handle("GET /acs/ws", p.links)
 	mux.Handle("/", srv)
@@ -101,28 +109,19 @@ func (p *plane) parts() []part {
 			return reap.Run(ctx, reap.Config{Store: p.store, Log: p.cfg.Log})
 		}},
 		{"agent sessions", p.links.Run},
-		{"API", p.serve},
 	}
 }
 
-// serve answers requests until ctx ends; those under way then have five seconds more.
-func (p *plane) serve(ctx context.Context) error {
-	srv := &http.Server{
-		Handler:           withHost(p.handler),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          newErrorLog(p.cfg.Log),
-	}
-	return serveUntil(ctx, srv, p.listener)
+// serving answers requests of clients and agents.
+func serving(l net.Listener, h http.Handler, log *slog.Logger) part {
+	srv := &http.Server{Handler: withHost(h), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: newErrorLog(log)}
+	return part{"API", func(ctx context.Context) error { return serveUntil(ctx, srv, l) }}
 }
 
+// close closes what newPlane opened, once no part runs any more.
 func (p *plane) close() error {
-	var errs []error
-	if p.logs != nil {
-		errs = append(errs, p.logs.Close())
+	if p.logs == nil {
+		return nil
 	}
-	if p.kv != nil {
-		errs = append(errs, p.kv.Close())
-	}
-	return errors.Join(errs...)
+	return p.logs.Close()
 }

@@ -65,10 +65,19 @@ func Open(path, account string) (*Ring, error) {
 	return &Ring{account: account, root: s.Root, master: s.Master}, nil
 }
 
+// New makes a ring of new keys that is kept nowhere.
+func New(account string) *Ring {
+	s := fresh()
+	return &Ring{account: account, root: s.Root, master: s.Master}
+}
+
+func fresh() stored {
+	return stored{Root: Pair{AccessKeyID: "AKIA" + randomText(10), SecretAccessKey: base64.StdEncoding.EncodeToString(random(30))}, Master: random(32)}
+}
+
 // create writes new keys so that a crash leaves the whole file or none.
 func create(path string) ([]byte, error) {
-	s := stored{Root: Pair{AccessKeyID: "AKIA" + randomText(10), SecretAccessKey: base64.StdEncoding.EncodeToString(random(30))}, Master: random(32)}
-	b, err := json.MarshalIndent(s, "", "  ")
+	b, err := json.MarshalIndent(fresh(), "", "  ")
 	if err != nil {
 		return nil, err
 	}

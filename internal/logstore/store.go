@@ -17,9 +17,11 @@ import (
 	"roadstead.dev/roadstead/internal/fault"
 )
 
-// Config says where and how a Store keeps its events. Only Dir is required.
+// Config says where and how a Store keeps its events. Only Dir is required, or InMemory.
 type Config struct {
 	Dir string
+	// InMemory keeps everything in memory, where nothing outlives the Store, and leaves Dir alone.
+	InMemory bool
 	// Now is the clock of ingestion times and of retention; time.Now if nil.
 	Now func() time.Time
 	Log *slog.Logger
@@ -37,6 +39,9 @@ type Config struct {
 }
 
 func (c *Config) fill() error {
+	if c.InMemory {
+		c.Dir, c.fs = "logs", vfs.NewMem()
+	}
 	if c.Dir == "" {
 		return errors.New("logstore: no directory")
 	}

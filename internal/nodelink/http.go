@@ -36,7 +36,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, refusedRequest, "containerInstanceArn has no instance id")
 		return
 	}
-	inst := s.cfg.Store.View().Instances.Get(id)
+	view := s.cfg.Store.View()
+	inst := view.Instances.Get(id)
 	switch {
 	case inst == nil:
 		refuse(w, http.StatusBadRequest, refusedInstance, "no such container instance")
@@ -48,7 +49,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, refusedRequest, "this server takes Roadstead's own agent only")
 		return
 	}
-	s.accept(w, r, id)
+	s.accept(w, r, id, view.Revision)
 }
 
 func refuse(w http.ResponseWriter, status int, name, text string) {
@@ -57,7 +58,7 @@ func refuse(w http.ResponseWriter, status int, name, text string) {
 	json.NewEncoder(w).Encode(map[string]string{name: text})
 }
 
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, id ecs.InstanceID) {
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, id ecs.InstanceID, seenAt int64) {
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		s.cfg.Log.Warn("websocket refused", "instance", id, "err", err)
@@ -65,7 +66,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, id ecs.InstanceI
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(acs.MaxFrame)
-	n := newSession(s, id, conn)
+	n := newSession(s, id, seenAt, conn)
 	select {
 	case s.joins <- n:
 	case <-s.done:

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,8 @@ type Config struct {
 	// Heartbeat is how often agents are asked for a sign of life; a session without one for three times as long is closed.
 	// Default 20 s.
 	Heartbeat time.Duration
+	// Joined, if set, is called when an agent's session has begun and Connected tells of it. It must not block.
+	Joined func(ecs.InstanceID)
 }
 
 // Server is an http.Handler for agents' websockets.
@@ -89,6 +92,13 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		}
 	}()
+	// held are sessions of instances that this loop has not heard of yet.
+	var held []*session
+	defer func() {
+		for _, n := range held {
+			n.end("the server is stopping")
+		}
+	}()
 	defer s.endAll()
 	defer close(s.done)
 	for {
@@ -96,8 +106,11 @@ func (s *Server) Run(ctx context.Context) error {
 		case c := <-commits:
 			view = c.View
 			s.dispatch(c)
+			held = slices.DeleteFunc(held, func(n *session) bool { return s.join(n, view) })
 		case n := <-s.joins:
-			s.join(n, view)
+			if !s.join(n, view) {
+				held = append(held, n)
+			}
 		case n := <-s.parts:
 			s.part(n)
 		case err := <-failed:
@@ -110,12 +123,16 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // join makes a session the instance's own; an older one ends. Newest wins: an agent may come back before we notice that
-// its last connection is dead.
-func (s *Server) join(n *session, view *state.View) {
+// its last connection is dead. It answers false for a session that came by a newer view than this: its instance may be in
+// that alone.
+func (s *Server) join(n *session, view *state.View) bool {
+	if n.seenAt > view.Revision {
+		return false
+	}
 	inst := view.Instances.Get(n.instance)
 	if inst == nil || inst.Status == ecs.InstanceInactive {
 		n.end("the instance is not registered any more")
-		return
+		return true
 	}
 	n.sync(view)
 	s.mu.Lock()
@@ -126,6 +143,10 @@ func (s *Server) join(n *session, view *state.View) {
 		old.end("a newer connection took its place")
 	}
 	s.cfg.Log.Info("agent connected", "instance", n.instance, "cluster", inst.Cluster)
+	if s.cfg.Joined != nil {
+		s.cfg.Joined(n.instance)
+	}
+	return true
 }
 
 // part forgets a session that has ended, unless a newer one has taken its place.

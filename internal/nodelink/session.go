@@ -23,7 +23,9 @@ type session struct {
 	srv      *Server
 	instance ecs.InstanceID
 	conn     *websocket.Conn
-	wake     chan struct{}
+	// seenAt is the revision of the view in which the instance was found.
+	seenAt int64
+	wake   chan struct{}
 	// over is closed by end; why says the reason, set before.
 	over chan struct{}
 	once sync.Once
@@ -38,9 +40,9 @@ type session struct {
 	seen    time.Time
 }
 
-func newSession(srv *Server, id ecs.InstanceID, conn *websocket.Conn) *session {
+func newSession(srv *Server, id ecs.InstanceID, seenAt int64, conn *websocket.Conn) *session {
 	return &session{
-		srv: srv, instance: id, conn: conn, wake: make(chan struct{}, 1), over: make(chan struct{}),
+		srv: srv, instance: id, conn: conn, seenAt: seenAt, wake: make(chan struct{}, 1), over: make(chan struct{}),
 		next: &acs.Tasks{}, known: map[ecs.DefinitionID]bool{}, unacked: map[string]struct{}{}, seen: time.Now(),
 	}
 }

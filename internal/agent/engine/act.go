@@ -119,7 +119,7 @@ func (e *Engine) pull(ctx context.Context, t *task, i int) {
 	reason := ""
 	if err := e.unsupported(t, i); err != nil {
 		reason = cannotCreate + err.Error()
-	} else if image, err = e.cfg.Images.Pull(ctx, def.Image, runtime.PullOptions{Policy: e.cfg.PullPolicy}); err != nil {
+	} else if image, err = e.cfg.Images.Pull(ctx, def.Image, runtime.PullOptions{Policy: e.cfg.PullPolicy, Labels: def.DockerLabels}); err != nil {
 		reason = cannotPull + err.Error()
 	} else {
 		e.cfg.Images.Hold(image, id)

@@ -50,6 +50,9 @@ type Config struct {
 	// LogsWait is how long json-file logs are kept after a task has ended. Default 3 h, as
 	// ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION; negative is not at all.
 	LogsWait time.Duration
+	// Simulated says that nothing is really run: what containers ask of the machine is taken as given, and no file of the
+	// machine is touched.
+	Simulated bool
 	// Starts is how many containers start at the same time. Default two to a core.
 	Starts int
 }

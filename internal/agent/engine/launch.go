@@ -130,15 +130,20 @@ func (e *Engine) attach(ctx context.Context, t *task, i int) (logs.Shipment, err
 		return nil, nil
 	}
 	driver := logDriver(c)
-	if e.cfg.Logs == nil || e.files.none() {
+	source := logs.Source{
+		ContainerID: t.state.Containers[i].RuntimeID, ContainerName: c.Name, TaskID: t.run.ID.String(), Cluster: t.run.Cluster,
+		Driver: driver, Options: c.LogConfiguration.Options,
+	}
+	switch {
+	case e.cfg.Simulated && e.cfg.Logs != nil:
+		return e.cfg.Logs.Attach(ctx, source)
+	case e.cfg.Logs == nil || e.files.none():
 		return nil, fmt.Errorf("failed to initialize logging driver: this agent has no %s", driver)
 	}
 	state := e.files.shipping(t.run.ID, c.Name)
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, err
 	}
-	return e.cfg.Logs.Attach(ctx, logs.Source{
-		ContainerID: t.state.Containers[i].RuntimeID, ContainerName: c.Name, TaskID: t.run.ID.String(), Cluster: t.run.Cluster,
-		Path: e.files.log(t.run.ID, c), Driver: driver, State: state, Options: c.LogConfiguration.Options,
-	})
+	source.Path, source.State = e.files.log(t.run.ID, c), state
+	return e.cfg.Logs.Attach(ctx, source)
 }

@@ -166,6 +166,9 @@ func (t *task) limit(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 
 // mounts resolves mountPoints. A host volume without a sourcePath is an empty directory that lives as long as the task.
 func (t *task) mounts(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
+	if t.engine.cfg.Simulated {
+		return nil
+	}
 	for _, m := range c.MountPoints {
 		source, err := t.volume(m.SourceVolume)
 		if err != nil {

@@ -52,6 +52,8 @@ type PullOptions struct {
 	Policy PullPolicy
 	// Username and Password are for the registry; empty for none.
 	Username, Password string
+	// Labels are those of the container that the image is for; images that are made up look at them.
+	Labels map[string]string
 	// Progress, if set, is called from time to time with the bytes here and the bytes in all.
 	Progress func(done, total int64)
 }

@@ -25,6 +25,14 @@ type Behaviour struct {
 	TermCode   int
 	// Log is written to the log as one line before the container runs.
 	Log string
+	// Lines are handed to Runtime.Output as the container runs, in order. Those past its end are not.
+	Lines []Line
+}
+
+// Line is a line of output, without its newline, at a time since the container's start.
+type Line struct {
+	At   time.Duration
+	Text string
 }
 
 // FromSpec reads a container's behaviour from its command, as far as it is one of these; anything else runs until stopped.

@@ -3,6 +3,7 @@ package fake
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -43,7 +44,7 @@ func TestBehaviours(t *testing.T) {
 		if c.label != "" {
 			spec.Labels = map[string]string{"fake": c.label}
 		}
-		if got := FromSpec(spec); got != c.want {
+		if got := FromSpec(spec); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%v %q: %+v", c.args, c.label, got)
 		}
 	}

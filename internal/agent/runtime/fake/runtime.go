@@ -19,9 +19,11 @@ import (
 
 var _ runtime.Runtime = (*Runtime)(nil)
 
-// Runtime is a runtime.Runtime. The zero value is ready; Behave, if set before use, decides in place of FromSpec.
+// Runtime is a runtime.Runtime. The zero value is ready; Behave, if set before use, decides in place of FromSpec, and Output
+// is given each of the Lines of a Behaviour. It must not block.
 type Runtime struct {
 	Behave func(*runtime.Spec) Behaviour
+	Output func(id, line string)
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -33,8 +35,10 @@ type container struct {
 	behaviour Behaviour
 	status    runtime.Status
 	log       string
-	timer     *time.Timer
-	done      chan struct{}
+	// timer is of the next line, or of the end after the last.
+	timer *time.Timer
+	said  int
+	done  chan struct{}
 }
 
 // Start runs a container as it asks to be run.
@@ -103,14 +107,42 @@ func (r *Runtime) begin(spec *runtime.Spec, b Behaviour) *runtime.Status {
 	}
 	r.containers[spec.ID] = c
 	status := c.status
-	if b.After >= 0 {
-		code := b.ExitCode
-		if b.OOM {
-			code = 128 + int(syscall.SIGKILL)
-		}
-		c.timer = time.AfterFunc(b.After, func() { r.end(c, code, b.OOM) })
-	}
+	r.play(c)
 	return &status
+}
+
+// play says the lines that are due, and arranges for the next one or the end; r.mu is held.
+func (r *Runtime) play(c *container) {
+	b, ran := &c.behaviour, time.Since(c.status.StartedAt)
+	if c.status.State == runtime.Exited {
+		return
+	}
+	for ; c.said < len(b.Lines); c.said++ {
+		l := &b.Lines[c.said]
+		if b.After >= 0 && l.At > b.After {
+			c.said = len(b.Lines)
+			break
+		}
+		if l.At > ran {
+			c.timer = time.AfterFunc(l.At-ran, func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.play(c)
+			})
+			return
+		}
+		if r.Output != nil {
+			r.Output(c.status.ID, l.Text)
+		}
+	}
+	if b.After < 0 {
+		return
+	}
+	code := b.ExitCode
+	if b.OOM {
+		code = 128 + int(syscall.SIGKILL)
+	}
+	c.timer = time.AfterFunc(max(b.After-ran, 0), func() { r.end(c, code, b.OOM) })
 }
 
 func writeLog(path, line string) error {
