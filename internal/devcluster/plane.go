@@ -11,6 +11,7 @@ import (
 	"roadstead.dev/roadstead/internal/access"
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
+	"roadstead.dev/roadstead/internal/control/definitions"
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -107,6 +108,9 @@ func (p *plane) parts() []part {
 		}},
 		{"reaper", func(ctx context.Context) error {
 			return reap.Run(ctx, reap.Config{Store: p.store, Log: p.cfg.Log})
+		}},
+		{"definitions", func(ctx context.Context) error {
+			return definitions.Run(ctx, definitions.Config{Store: p.store, Log: p.cfg.Log})
 		}},
 		{"agent sessions", p.links.Run},
 	}

@@ -248,7 +248,7 @@ func (a *API) wireDefinition(d *ecs.TaskDefinition) *types.TaskDefinition {
 	out := mirror.Of[types.TaskDefinition](d)
 	arn := a.Place.DefinitionARN(d.ID())
 	out.TaskDefinitionArn = &arn
-	out.RegisteredAt, out.DeregisteredAt = clone(d.RegisteredAt), clone(d.DeregisteredAt)
+	out.RegisteredAt, out.DeregisteredAt, out.DeleteRequestedAt = clone(d.RegisteredAt), clone(d.DeregisteredAt), clone(d.DeleteRequestedAt)
 	list(&out.Volumes)
 	list(&out.PlacementConstraints)
 	list(&out.RequiresAttributes)

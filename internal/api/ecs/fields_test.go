@@ -16,6 +16,7 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.DeleteClusterInput]():                "Cluster",
 	reflect.TypeFor[sdk.DescribeTaskDefinitionInput]():       "TaskDefinition Include",
 	reflect.TypeFor[sdk.DeregisterTaskDefinitionInput]():     "TaskDefinition",
+	reflect.TypeFor[sdk.DeleteTaskDefinitionsInput]():        "TaskDefinitions",
 	reflect.TypeFor[sdk.ListTaskDefinitionsInput]():          "FamilyPrefix MaxResults NextToken Sort Status",
 	reflect.TypeFor[sdk.ListTaskDefinitionFamiliesInput]():   "FamilyPrefix MaxResults NextToken Status",
 	reflect.TypeFor[sdk.DescribeContainerInstancesInput]():   "ContainerInstances Cluster Include",

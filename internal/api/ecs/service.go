@@ -31,6 +31,7 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "RegisterTaskDefinition", a.RegisterTaskDefinition)
 	wire.Handle(s, "DescribeTaskDefinition", a.DescribeTaskDefinition)
 	wire.Handle(s, "DeregisterTaskDefinition", a.DeregisterTaskDefinition)
+	wire.Handle(s, "DeleteTaskDefinitions", a.DeleteTaskDefinitions)
 	wire.Handle(s, "ListTaskDefinitions", a.ListTaskDefinitions)
 	wire.Handle(s, "ListTaskDefinitionFamilies", a.ListTaskDefinitionFamilies)
 
