@@ -240,33 +240,3 @@ func checkRoom(t *rapid.T, tables *state.Tables, instances []*ecs.Instance, d *e
 		t.Fatalf("%d placed of %d with %d failures", len(placed), count, len(failures))
 	}
 }
-
-func BenchmarkPlace(b *testing.B) {
-	for _, nodes := range []int{100, 5000} {
-		for _, tasks := range []int{1, 1000} {
-			b.Run(fmt.Sprintf("nodes=%d/tasks=%d", nodes, tasks), func(b *testing.B) {
-				s := open(b)
-				var all []*ecs.Instance
-				for n := range nodes {
-					i := instance(0, 64<<10, 256<<10)
-					binary.BigEndian.PutUint32(i.ID[:], uint32(n+1)*858000)
-					for a := range 50 {
-						i.Attributes = append(i.Attributes, ecs.Attribute{Name: fmt.Sprintf("com.amazonaws.ecs.capability.n%d", a)})
-					}
-					all = append(all, i)
-				}
-				if err := fill(s, all, nil); err != nil {
-					b.Fatal(err)
-				}
-				d := definition(100, 100)
-				d.RequiresAttributes = []ecs.Attribute{{Name: "com.amazonaws.ecs.capability.n20"}, {Name: "com.amazonaws.ecs.capability.n40"}}
-				view := s.View()
-				for b.Loop() {
-					if placed, _ := placement.Place(&view.Tables, placement.Request{Cluster: "c", Definition: d, Count: tasks}); len(placed) != tasks {
-						b.Fatal("not placed")
-					}
-				}
-			})
-		}
-	}
-}

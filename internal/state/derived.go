@@ -16,6 +16,8 @@ type derived struct {
 	// providers counts the tasks that have not stopped, by cluster and capacity provider.
 	providers table[providerOf, int32]
 	addresses addresses
+	hash      hasher
+	groups    groupCounts
 }
 
 // providerOf is a capacity provider as it is used in one cluster.
@@ -27,16 +29,23 @@ type usage struct {
 	generation uint64
 	// tasks are those that have not stopped; a usage without any is dropped.
 	tasks int32
-	Counts
-	cpu, memory, enis int32
+	Use
 	// The slices are replaced, never modified; both are sorted.
 	ports []ecs.Port
 	gpus  []string
 }
 
+// Use is how many tasks an instance has and what they take, but for ports and GPUs.
+type Use struct {
+	Counts
+	CPU, MemoryMiB, ENIs int32
+}
+
 type clusterUsage struct {
 	generation uint64
 	ClusterCounts
+	// roster is another one whenever an instance of the cluster changes.
+	roster *rosterSlot
 }
 
 func newDerived(w *writer, h hasher) *derived {
@@ -48,11 +57,14 @@ func newDerived(w *writer, h hasher) *derived {
 			return cmp.Or(strings.Compare(a.cluster, b.cluster), strings.Compare(a.provider, b.provider))
 		}),
 		addresses: newAddresses(h),
+		hash:      h,
+		groups:    newGroupCounts(),
 	}
 }
 
 func (d *derived) copy(w *writer) *derived {
-	return &derived{w: w, usage: d.usage.copy(), clusters: d.clusters.copy(), providers: d.providers.copy(), addresses: d.addresses.copy()}
+	return &derived{w: w, usage: d.usage.copy(), clusters: d.clusters.copy(), providers: d.providers.copy(), addresses: d.addresses.copy(),
+		hash: d.hash, groups: d.groups.copy()}
 }
 
 // instance gives an instance's usage for changing.
@@ -124,6 +136,7 @@ func (d *derived) task(old, new *ecs.Task) {
 // sameForCounts tells that nothing counted differs: the commonest change, a report of a detail, costs nothing here.
 func sameForCounts(a, b *ecs.Task) bool {
 	return a.Cluster == b.Cluster && a.Instance == b.Instance && countedAs(a) == countedAs(b) && isLive(a) == isLive(b) &&
+		isActive(a) == isActive(b) && a.Group == b.Group &&
 		a.LaunchType == b.LaunchType && a.CapacityProvider == b.CapacityProvider &&
 		a.Reserved.CPU == b.Reserved.CPU && a.Reserved.MemoryMiB == b.Reserved.MemoryMiB && a.Reserved.ENIs == b.Reserved.ENIs &&
 		slices.Equal(a.Reserved.GPUs, b.Reserved.GPUs) && slices.Equal(a.HostPorts(), b.HostPorts())
@@ -151,13 +164,16 @@ func (d *derived) addTask(t *ecs.Task, sign int32) {
 	if !occupies(t) {
 		return
 	}
+	if isActive(t) {
+		d.groups.add(d.hash.of(t.Cluster, t.Group), t.Instance, sign)
+	}
 	u := d.instance(t.Instance)
 	u.tasks += sign
 	u.Running += sign * n.Running
 	u.Pending += sign * n.Pending
-	u.cpu += sign * t.Reserved.CPU
-	u.memory += sign * t.Reserved.MemoryMiB
-	u.enis += sign * t.Reserved.ENIs
+	u.CPU += sign * t.Reserved.CPU
+	u.MemoryMiB += sign * t.Reserved.MemoryMiB
+	u.ENIs += sign * t.Reserved.ENIs
 	u.ports = addSorted(u.ports, t.HostPorts(), sign, comparePort)
 	u.gpus = addSorted(u.gpus, t.Reserved.GPUs, sign, strings.Compare)
 	if u.tasks == 0 {
@@ -180,13 +196,14 @@ func (d *derived) addProvider(of providerOf, sign int32) {
 
 // instanceRow follows a change of an instance; either may be nil.
 func (d *derived) instanceRow(old, new *ecs.Instance) {
-	if old != nil && new != nil && old.Cluster == new.Cluster && isRegistered(old) == isRegistered(new) {
+	if sameForPlacement(old, new) {
 		return
 	}
 	add := func(i *ecs.Instance, n int32) {
 		if i != nil && isRegistered(i) {
 			c := d.cluster(i.Cluster)
 			c.Instances += n
+			c.roster = &rosterSlot{}
 			d.dropEmpty(i.Cluster, c)
 		}
 	}

@@ -303,6 +303,9 @@ func (m *model) checkCluster(t *state.Tables, c string) error {
 		same("tasks in cluster", t.Tasks.InCluster(c), m.tasksWhere(func(v *ecs.Task) bool { return v.Cluster == c })),
 		same("instances in cluster", t.Instances.InCluster(c), instances),
 	}
+	errs = append(errs, m.checkPlacement(t, c, slices.DeleteFunc(slices.Clone(instances), func(v *ecs.Instance) bool {
+		return v.Status != ecs.InstanceActive && v.Status != ecs.InstanceDraining
+	})))
 	var counts state.ClusterCounts
 	byToken := map[string]bool{}
 	for _, v := range instances {

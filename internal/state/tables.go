@@ -129,7 +129,7 @@ func (t *Tables) InUse(id ecs.InstanceID) ecs.Resources {
 	if u == nil {
 		return ecs.Resources{}
 	}
-	return ecs.Resources{CPU: u.cpu, MemoryMiB: u.memory, Ports: u.ports, GPUs: u.gpus, ENIs: u.enis}
+	return ecs.Resources{CPU: u.CPU, MemoryMiB: u.MemoryMiB, Ports: u.ports, GPUs: u.gpus, ENIs: u.ENIs}
 }
 
 // Counts are numbers of tasks as ECS counts them: Running those whose last status is RUNNING, Pending those that are to

@@ -70,8 +70,9 @@ func (a *API) startOn(tx *state.Tx, p *plan, ref string) (task *ecs.Task, reason
 	if err != nil {
 		return nil, "", err
 	}
-	if reason = placement.Check(&tx.Tables, p.placement(a, 1), i); reason != "" {
+	at, reason := placement.On(&tx.Tables, p.placement(a, 1), i)
+	if reason != "" {
 		return nil, reason, nil
 	}
-	return a.create(tx, p, placement.Placement{Instance: i.ID})
+	return a.create(tx, p, at)
 }

@@ -108,10 +108,17 @@ func (s subject) takes(op operator) bool {
 
 // Counts tells whether the expression depends on the tasks of an instance, which placing a task changes.
 func (e *Expr) Counts() bool {
+	return e.has(func(s subject) bool { return s == taskGroup || s == runningTasksCount || s == pendingTasksCount })
+}
+
+// Static tells whether the expression depends on what an instance is registered with alone.
+func (e *Expr) Static() bool {
+	return !e.Counts() && !e.has(func(s subject) bool { return s == agentConnected })
+}
+
+func (e *Expr) has(is func(subject) bool) bool {
 	found := false
-	e.root.each(func(t *test) {
-		found = found || t.subject == taskGroup || t.subject == runningTasksCount || t.subject == pendingTasksCount
-	})
+	e.root.each(func(t *test) { found = found || is(t.subject) })
 	return found
 }
 
