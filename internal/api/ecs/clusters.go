@@ -2,56 +2,28 @@ package ecsapi
 
 import (
 	"context"
-	"strconv"
+	"slices"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
-	"roadstead.dev/roadstead/internal/api/mirror"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/state"
 )
 
-// The one cluster setting, and its default.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ClusterSetting.html
-const (
-	settingInsights  = "containerInsights"
-	insightsDisabled = "disabled"
-)
-
-// CreateCluster makes a cluster, or gives the ACTIVE one of that name as it is.
+// CreateCluster makes a cluster, or gives the ACTIVE one of that name if it is as the request says.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateCluster.html
 func (a *API) CreateCluster(ctx context.Context, in *sdk.CreateClusterInput) (*sdk.CreateClusterOutput, error) {
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
-	name := str(in.ClusterName)
-	if name == "" {
-		name = defaultCluster
-	}
-	if !clusterName.MatchString(name) {
-		return nil, fault.New(fault.InvalidParameter, "ClusterName contains invalid characters or is longer than 255.")
-	}
-	given, err := tags(in.Tags)
+	r, err := a.readCluster(ctx, in)
 	if err != nil {
 		return nil, err
-	}
-	settings, err := clusterSettings(in.Settings)
-	if err != nil {
-		return nil, err
-	}
-	c := &ecs.Cluster{Name: name, Status: ecs.ClusterActive, Tags: given, Settings: settings}
-	if in.Configuration != nil {
-		configuration := mirror.Of[ecs.ClusterConfiguration](in.Configuration)
-		c.Configuration = &configuration
 	}
 	var out types.Cluster
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
-		if old := tx.Clusters.Get(name); old != nil && old.Status == ecs.ClusterActive {
-			c = old
-		} else {
-			tx.Clusters.Put(c)
+		c, err := a.createCluster(tx, r)
+		if err != nil {
+			return err
 		}
 		out = a.wireCluster(&tx.Tables, c, everyClusterField)
 		return nil
@@ -59,25 +31,89 @@ func (a *API) CreateCluster(ctx context.Context, in *sdk.CreateClusterInput) (*s
 	if err != nil {
 		return nil, err
 	}
-	out.Statistics = []types.KeyValuePair{}
 	return &sdk.CreateClusterOutput{Cluster: &out}, nil
 }
 
-func clusterSettings(in []types.ClusterSetting) ([]ecs.ClusterSetting, error) {
-	out := []ecs.ClusterSetting{{Name: settingInsights, Value: insightsDisabled}}
-	for _, s := range in {
-		if s.Name != types.ClusterSettingNameContainerInsights {
-			return nil, fault.New(fault.InvalidParameter, "Setting name %q is not valid.", s.Name)
+// clusterRequest is what a request says of a cluster, checked as far as it can be without the state.
+type clusterRequest struct {
+	name          string
+	principal     string
+	tags          []ecs.Tag
+	settings      []ecs.ClusterSetting
+	configuration *ecs.ClusterConfiguration
+	providers     []string
+	strategy      []ecs.CapacityProviderStrategyItem
+	namespace     *types.ClusterServiceConnectDefaultsRequest
+}
+
+func (a *API) readCluster(ctx context.Context, in *sdk.CreateClusterInput) (r clusterRequest, err error) {
+	r = clusterRequest{name: str(in.ClusterName), principal: a.callerPrincipal(ctx), namespace: in.ServiceConnectDefaults}
+	if r.name == "" {
+		r.name = defaultCluster
+	}
+	if !clusterName.MatchString(r.name) {
+		return r, fault.New(fault.InvalidParameter, "ClusterName contains invalid characters or is longer than 255.")
+	}
+	if r.tags, err = tags(in.Tags); err != nil {
+		return r, err
+	}
+	if r.settings, err = clusterSettings(in.Settings); err != nil {
+		return r, err
+	}
+	if r.configuration, err = clusterConfiguration(in.Configuration); err != nil {
+		return r, err
+	}
+	if r.providers, err = a.readProviders(in.CapacityProviders); err != nil {
+		return r, err
+	}
+	if r.strategy, err = a.strategy(in.DefaultCapacityProviderStrategy); err != nil {
+		return r, err
+	}
+	return r, a.checkNamespace(in.ServiceConnectDefaults)
+}
+
+func (a *API) createCluster(tx *state.Tx, r clusterRequest) (*ecs.Cluster, error) {
+	connect, err := a.namespace(&tx.Tables, r.namespace)
+	if err != nil {
+		return nil, err
+	}
+	if old := tx.Clusters.Get(r.name); old != nil && old.Status == ecs.ClusterActive {
+		if !r.agrees(old, connect) {
+			return nil, fault.New(fault.InvalidParameter, "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 		}
-		switch v := str(s.Value); v {
-		case insightsDisabled:
-		case "enabled", "enhanced":
-			return nil, fault.New(fault.Unsupported, "settings: containerInsights %s is not supported yet.", v)
-		default:
-			return nil, fault.New(fault.InvalidParameter, "Setting value %q is not valid for containerInsights.", v)
+		return old, nil
+	}
+	if err := checkProviders(&tx.Tables, r.providers); err != nil {
+		return nil, err
+	}
+	settings := r.settings
+	if settings == nil {
+		insights := effective(&tx.Tables, r.principal, types.SettingNameContainerInsights)
+		settings = []ecs.ClusterSetting{{Name: ecs.SettingContainerInsights, Value: insights.Value}}
+	}
+	c := &ecs.Cluster{
+		Name: r.name, Status: ecs.ClusterActive, Tags: r.tags, Settings: settings, Configuration: r.configuration,
+		CapacityProviders: r.providers, DefaultCapacityProviderStrategy: r.strategy, ServiceConnectDefaults: connect,
+	}
+	if err := checkStrategy(&tx.Tables, c, c.DefaultCapacityProviderStrategy); err != nil {
+		return nil, err
+	}
+	tx.Clusters.Put(c)
+	return c, nil
+}
+
+// agrees tells whether a cluster is as a request says. What the request does not say may be as it is, and so may tags.
+func (r *clusterRequest) agrees(c *ecs.Cluster, connect *ecs.ClusterServiceConnectDefaults) bool {
+	for _, t := range r.tags {
+		if !slices.Contains(c.Tags, t) {
+			return false
 		}
 	}
-	return out, nil
+	return (r.settings == nil || slices.Equal(r.settings, c.Settings)) &&
+		sameConfiguration(r.configuration, c.Configuration) &&
+		(r.providers == nil || slices.Equal(r.providers, c.CapacityProviders)) &&
+		(r.strategy == nil || slices.Equal(r.strategy, c.DefaultCapacityProviderStrategy)) &&
+		(connect == nil || c.ServiceConnectDefaults != nil && c.ServiceConnectDefaults.Namespace == connect.Namespace)
 }
 
 // DescribeClusters describes up to 100 clusters, the default one if none is named. INACTIVE ones are described too.
@@ -134,32 +170,21 @@ func (a *API) ListClusters(_ context.Context, in *sdk.ListClustersInput) (*sdk.L
 
 func itself(s string) string { return s }
 
-// DeleteCluster makes a cluster INACTIVE, unless it has instances or tasks.
+// DeleteCluster makes a cluster INACTIVE, unless it has instances or tasks. Its capacity providers are free for others.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
 func (a *API) DeleteCluster(ctx context.Context, in *sdk.DeleteClusterInput) (*sdk.DeleteClusterOutput, error) {
-	if str(in.Cluster) == "" {
-		return nil, fault.New(fault.InvalidParameter, "Cluster can not be null or empty.")
-	}
-	name, err := a.clusterRef(in.Cluster)
-	if err != nil {
-		return nil, err
-	}
 	var out types.Cluster
-	err = a.Store.Update(ctx, func(tx *state.Tx) error {
-		old, err := cluster(&tx.Tables, name)
-		if err != nil {
-			return err
-		}
-		if tx.ClusterCounts(name).Instances > 0 {
+	err := a.changeCluster(ctx, in.Cluster, func(tx *state.Tx, c *ecs.Cluster) error {
+		n := tx.ClusterCounts(c.Name)
+		switch {
+		case n.Instances > 0:
 			return fault.New(fault.ClusterHasInstances, "The Cluster cannot be deleted while Container Instances are active or draining.")
-		}
-		if hasLiveTask(&tx.Tables, name) {
+		case n.Live > 0:
 			return fault.New(fault.ClusterHasTasks, "The Cluster cannot be deleted while Tasks are active.")
 		}
-		c := *old
 		c.Status = ecs.ClusterInactive
-		tx.Clusters.Put(&c)
-		out = a.wireCluster(&tx.Tables, &c, nil)
+		c.CapacityProviders, c.DefaultCapacityProviderStrategy = nil, nil
+		out = a.wireCluster(&tx.Tables, c, nil)
 		return nil
 	})
 	if err != nil {
@@ -168,116 +193,25 @@ func (a *API) DeleteCluster(ctx context.Context, in *sdk.DeleteClusterInput) (*s
 	return &sdk.DeleteClusterOutput{Cluster: &out}, nil
 }
 
-// hasLiveTask looks at the counts first; a task that is stopping is in none of them.
-func hasLiveTask(t *state.Tables, name string) bool {
-	if n := t.ClusterCounts(name); n.Running+n.Pending > 0 {
-		return true
+// changeCluster hands change a copy of an ACTIVE cluster, which must be named, and puts it if there is no error.
+func (a *API) changeCluster(ctx context.Context, ref *string, change func(*state.Tx, *ecs.Cluster) error) error {
+	if str(ref) == "" {
+		return fault.New(fault.InvalidParameter, "Cluster can not be null or empty.")
 	}
-	for task := range t.Tasks.InCluster(name) {
-		if task.LastStatus < ecs.TaskStopped {
-			return true
+	name, err := a.clusterRef(ref)
+	if err != nil {
+		return err
+	}
+	return a.Store.Update(ctx, func(tx *state.Tx) error {
+		old, err := cluster(&tx.Tables, name)
+		if err != nil {
+			return err
 		}
-	}
-	return false
-}
-
-var everyClusterField = map[types.ClusterField]bool{
-	types.ClusterFieldAttachments: true, types.ClusterFieldConfigurations: true, types.ClusterFieldSettings: true,
-	types.ClusterFieldTags: true,
-}
-
-// included reads an include list, and refuses a word that AWS does not have.
-func included[F interface {
-	~string
-	Values() []F
-}](in []F) (map[F]bool, error) {
-	out := make(map[F]bool, len(in))
-	for _, f := range in {
-		if !known(f) {
-			return nil, fault.New(fault.InvalidParameter, "Invalid value for include: %q.", string(f))
+		c := *old
+		if err := change(tx, &c); err != nil {
+			return err
 		}
-		out[f] = true
-	}
-	return out, nil
-}
-
-// known tells whether AWS has the value in its enumeration.
-func known[E interface {
-	~string
-	Values() []E
-}](e E) bool {
-	for _, v := range e.Values() {
-		if v == e {
-			return true
-		}
-	}
-	return false
-}
-
-func (a *API) wireCluster(t *state.Tables, c *ecs.Cluster, include map[types.ClusterField]bool) types.Cluster {
-	arn, n := a.Place.ClusterARN(c.Name), t.ClusterCounts(c.Name)
-	status := string(c.Status)
-	out := types.Cluster{
-		ClusterArn:                        &arn,
-		ClusterName:                       &c.Name,
-		Status:                            &status,
-		RunningTasksCount:                 n.Running,
-		PendingTasksCount:                 n.Pending,
-		RegisteredContainerInstancesCount: n.Instances,
-		CapacityProviders:                 []string{},
-		DefaultCapacityProviderStrategy:   []types.CapacityProviderStrategyItem{},
-		Settings:                          []types.ClusterSetting{},
-		Statistics:                        []types.KeyValuePair{},
-		Tags:                              []types.Tag{},
-	}
-	if include[types.ClusterFieldSettings] {
-		out.Settings = append(out.Settings, mirror.Slice[types.ClusterSetting](c.Settings)...)
-	}
-	if include[types.ClusterFieldTags] {
-		out.Tags = wireTags(c.Tags)
-	}
-	if include[types.ClusterFieldAttachments] {
-		out.Attachments = []types.Attachment{}
-	}
-	if include[types.ClusterFieldConfigurations] && c.Configuration != nil {
-		configuration := mirror.Of[types.ClusterConfiguration](c.Configuration)
-		out.Configuration = &configuration
-	}
-	if include[types.ClusterFieldStatistics] {
-		out.Statistics = statistics(t, c.Name)
-	}
-	return out
-}
-
-// statistics counts a cluster's tasks by where they run, in ECS's order. It looks at each task that is not of EC2.
-func statistics(t *state.Tables, name string) []types.KeyValuePair {
-	n := t.ClusterCounts(name)
-	var external state.Counts
-	for task := range t.Tasks.InCluster(name) {
-		if task.LaunchType != ecs.LaunchExternal {
-			continue
-		}
-		switch {
-		case task.LastStatus == ecs.TaskRunning:
-			external.Running++
-		case task.LastStatus < ecs.TaskRunning && task.DesiredStatus == ecs.TaskRunning:
-			external.Pending++
-		}
-	}
-	var out []types.KeyValuePair
-	add := func(key string, value int32) {
-		text := strconv.Itoa(int(value))
-		out = append(out, types.KeyValuePair{Name: &key, Value: &text})
-	}
-	add("runningEC2TasksCount", n.Running-external.Running)
-	add("runningFargateTasksCount", 0)
-	add("runningExternalTasksCount", external.Running)
-	add("pendingEC2TasksCount", n.Pending-external.Pending)
-	add("pendingFargateTasksCount", 0)
-	add("pendingExternalTasksCount", external.Pending)
-	for _, key := range []string{"activeEC2ServiceCount", "activeFargateServiceCount", "activeExternalServiceCount",
-		"drainingEC2ServiceCount", "drainingFargateServiceCount", "drainingExternalServiceCount"} {
-		add(key, 0)
-	}
-	return out
+		tx.Clusters.Put(&c)
+		return nil
+	})
 }

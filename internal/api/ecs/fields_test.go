@@ -10,7 +10,17 @@ import (
 
 // used are the fields of each input that have an effect. With the table of refusals they are all that AWS has.
 var used = map[reflect.Type]string{
-	reflect.TypeFor[sdk.CreateClusterInput]():                "ClusterName Configuration Settings Tags",
+	reflect.TypeFor[sdk.CreateClusterInput]():                "CapacityProviders ClusterName Configuration DefaultCapacityProviderStrategy ServiceConnectDefaults Settings Tags",
+	reflect.TypeFor[sdk.UpdateClusterInput]():                "Cluster Configuration ServiceConnectDefaults Settings",
+	reflect.TypeFor[sdk.UpdateClusterSettingsInput]():        "Cluster Settings",
+	reflect.TypeFor[sdk.PutClusterCapacityProvidersInput]():  "CapacityProviders Cluster DefaultCapacityProviderStrategy",
+	reflect.TypeFor[sdk.CreateCapacityProviderInput]():       "AutoScalingGroupProvider Name Tags",
+	reflect.TypeFor[sdk.DescribeCapacityProvidersInput]():    "CapacityProviders Cluster Include MaxResults NextToken",
+	reflect.TypeFor[sdk.UpdateCapacityProviderInput]():       "AutoScalingGroupProvider Name",
+	reflect.TypeFor[sdk.DeleteCapacityProviderInput]():       "CapacityProvider",
+	reflect.TypeFor[sdk.PutAccountSettingInput]():            "Name PrincipalArn Value",
+	reflect.TypeFor[sdk.PutAccountSettingDefaultInput]():     "Name Value",
+	reflect.TypeFor[sdk.DeleteAccountSettingInput]():         "Name PrincipalArn",
 	reflect.TypeFor[sdk.DescribeClustersInput]():             "Clusters Include",
 	reflect.TypeFor[sdk.ListClustersInput]():                 "MaxResults NextToken",
 	reflect.TypeFor[sdk.DeleteClusterInput]():                "Cluster",
@@ -46,7 +56,7 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.DiscoverPollEndpointInput]():       "Cluster ContainerInstance",
 	reflect.TypeFor[sdk.SubmitTaskStateChangeInput]():      "Cluster Containers ExecutionStoppedAt PullStartedAt PullStoppedAt Reason Status Task",
 	reflect.TypeFor[sdk.SubmitContainerStateChangeInput](): "Cluster ContainerName ExitCode NetworkBindings Reason RuntimeId Status Task",
-	reflect.TypeFor[sdk.ListAccountSettingsInput]():        "EffectiveSettings MaxResults Name NextToken Value",
+	reflect.TypeFor[sdk.ListAccountSettingsInput]():        "EffectiveSettings MaxResults Name NextToken PrincipalArn Value",
 }
 
 // TestNoFieldIsIgnored holds every field of every operation that is handled against the two lists.

@@ -279,20 +279,6 @@ func TestTags(t *testing.T) {
 	}
 }
 
-func TestAccountSettings(t *testing.T) {
-	f := newFixture(t)
-	if out := must(f.ListAccountSettings(f.ctx, &sdk.ListAccountSettingsInput{})); len(out.Settings) != 0 {
-		t.Errorf("nothing was set, got %v", out.Settings)
-	}
-	out := must(f.ListAccountSettings(f.ctx, &sdk.ListAccountSettingsInput{EffectiveSettings: true, Name: "taskLongArnFormat"}))
-	if len(out.Settings) != 1 || *out.Settings[0].Value != "enabled" || *out.Settings[0].PrincipalArn != "arn:aws:iam::000000000000:root" {
-		t.Errorf("effective: %+v", out.Settings)
-	}
-	if out := must(f.ListAccountSettings(f.ctx, &sdk.ListAccountSettingsInput{EffectiveSettings: true})); len(out.Settings) != len(types.SettingName("").Values()) {
-		t.Errorf("%d settings", len(out.Settings))
-	}
-}
-
 func TestForcedDeregistrationOfManyTasks(t *testing.T) {
 	f := newFixture(t, manyAtOnce)
 	f.cluster()

@@ -44,8 +44,16 @@ func checkLaunchType(l types.LaunchType, strategy []types.CapacityProviderStrate
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-capacity-providers.html
 func (r *taskRequest) launchOf(t *state.Tables, c *ecs.Cluster) (launch, error) {
 	l := launch{launchType: string(r.launchType), strategy: r.providers}
+	if !weighted(l.strategy) {
+		return l, fault.New(fault.InvalidParameter, "At least one capacity provider in a capacity provider strategy must have a weight greater than zero.")
+	}
 	if l.launchType == "" && len(l.strategy) == 0 && !r.started {
 		l.strategy = c.DefaultCapacityProviderStrategy
+	}
+	if !weighted(l.strategy) {
+		return l, fault.New(fault.InvalidParameter, "There are no capacity providers with a weight value greater than zero defined in the default capacity provider "+
+			"strategy. At least one capacity provider must have a weight value greater than zero specified. Update the cluster's default capacity provider strategy "+
+			"or specify a valid capacity provider strategy and try again.")
 	}
 	if l.launchType == "" {
 		l.launchType = ecs.LaunchEC2
@@ -54,7 +62,7 @@ func (r *taskRequest) launchOf(t *state.Tables, c *ecs.Cluster) (launch, error) 
 		if err := checkStrategy(t, c, l.strategy); err != nil {
 			return l, err
 		}
-		if isFargate(l.strategy[0].CapacityProvider) {
+		if ecs.IsFargateProvider(l.strategy[0].CapacityProvider) {
 			l.launchType = ecs.LaunchFargate
 		}
 	}

@@ -46,7 +46,9 @@ func fargateInstance(f *fixture) string {
 	return *must(f.RegisterContainerInstance(f.ctx, in)).ContainerInstance.ContainerInstanceArn
 }
 
-func zoned(c *ecsapi.Config) { c.Subnets = lifecycle.Subnets{Zones: []string{"us-east-1a", "us-east-1b"}} }
+func zoned(c *ecsapi.Config) {
+	c.Subnets = lifecycle.Subnets{Zones: []string{"us-east-1a", "us-east-1b"}}
+}
 
 // TestFargateTask: what it shows and hides, and how its network interface is shown over its life.
 func TestFargateTask(t *testing.T) {
@@ -210,7 +212,9 @@ func TestExecNeedsAnAgentThatCan(t *testing.T) {
 	f.cluster()
 	attributes := []string{"com.amazonaws.ecs.capability.task-iam-role", "com.amazonaws.ecs.capability.docker-remote-api.1.17"}
 	f.instance(4096, 4096, attributes...)
-	f.register(func(in *sdk.RegisterTaskDefinitionInput) { in.TaskRoleArn = aws.String("arn:aws:iam::000000000000:role/r") })
+	f.register(func(in *sdk.RegisterTaskDefinitionInput) {
+		in.TaskRoleArn = aws.String("arn:aws:iam::000000000000:role/r")
+	})
 	exec := func(in *sdk.RunTaskInput) { in.EnableExecuteCommand = true }
 	if out := f.run(exec); !slices.Equal(reasons(out.Failures), []string{"ATTRIBUTE"}) {
 		t.Errorf("failures %v", reasons(out.Failures))

@@ -52,11 +52,13 @@ func (a *API) clusterRef(ref *string) (string, error) {
 	return name, nil
 }
 
+var errNoCluster = fault.New(fault.ClusterNotFound, "Cluster not found.")
+
 // cluster finds an ACTIVE cluster.
 func cluster(t *state.Tables, name string) (*ecs.Cluster, error) {
 	c := t.Clusters.Get(name)
 	if c == nil || c.Status != ecs.ClusterActive {
-		return nil, fault.New(fault.ClusterNotFound, "Cluster not found.")
+		return nil, errNoCluster
 	}
 	return c, nil
 }
@@ -101,6 +103,7 @@ const (
 	kindTask       = "task"
 	kindInstance   = "container-instance"
 	kindDefinition = "task-definition"
+	kindProvider   = "capacity-provider"
 )
 
 // task finds a task of a cluster by id or ARN; nil if there is none.

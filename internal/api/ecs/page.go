@@ -30,10 +30,15 @@ type pager struct {
 
 // newPager reads maxResults and nextToken. query names the operation and everything that its result depends on.
 func newPager(maxResults *int32, nextToken *string, query ...string) (*pager, error) {
-	p := &pager{limit: maxPage}
+	return newPagerOf(maxPage, maxResults, nextToken, query...)
+}
+
+// newPagerOf is newPager for a list with another largest page, which is the default too.
+func newPagerOf(largest int32, maxResults *int32, nextToken *string, query ...string) (*pager, error) {
+	p := &pager{limit: int(largest)}
 	if maxResults != nil {
-		if *maxResults < 1 || *maxResults > maxPage {
-			return nil, fault.New(fault.InvalidParameter, "maxResults must be between 1 and %d.", maxPage)
+		if *maxResults < 1 || *maxResults > largest {
+			return nil, fault.New(fault.InvalidParameter, "maxResults must be between 1 and %d.", largest)
 		}
 		p.limit = int(*maxResults)
 	}

@@ -19,17 +19,24 @@ type refusal struct {
 }
 
 const (
-	notYet     = "%s is not supported yet."
-	noAccounts = "%s: settings of single principals are not supported yet."
+	notYet = "%s is not supported yet."
+	never  = "%s is not supported: there are no Amazon ECS Managed Instances here."
 )
 
 // refusals is the one table of what is not supported of the operations that are. A test holds each operation's fields
 // against it and against the list of those that are used, so that a field that AWS adds is in one of them.
 var refusals = map[reflect.Type][]refusal{
-	reflect.TypeFor[sdk.CreateClusterInput](): {
-		{"CapacityProviders", fault.Unsupported, notYet},
-		{"DefaultCapacityProviderStrategy", fault.Unsupported, notYet},
-		{"ServiceConnectDefaults", fault.Unsupported, notYet},
+	// Managed instances are virtual machines of EC2's, and they alone belong to a cluster.
+	reflect.TypeFor[sdk.CreateCapacityProviderInput](): {
+		{"ManagedInstancesProvider", fault.Unsupported, never},
+		{"Cluster", fault.Unsupported, never},
+	},
+	reflect.TypeFor[sdk.UpdateCapacityProviderInput](): {
+		{"ManagedInstancesProvider", fault.Unsupported, never},
+		{"Cluster", fault.Unsupported, never},
+	},
+	reflect.TypeFor[sdk.DeleteCapacityProviderInput](): {
+		{"Cluster", fault.Unsupported, never},
 	},
 	reflect.TypeFor[sdk.RunTaskInput](): {
 		{"PlacementConstraints", fault.Unsupported, notYet},
@@ -48,9 +55,6 @@ var refusals = map[reflect.Type][]refusal{
 	},
 	reflect.TypeFor[sdk.SubmitAttachmentStateChangesInput](): {
 		{"Attachments", fault.InvalidParameter, notYet},
-	},
-	reflect.TypeFor[sdk.ListAccountSettingsInput](): {
-		{"PrincipalArn", fault.Unsupported, noAccounts},
 	},
 }
 

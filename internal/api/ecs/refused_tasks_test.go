@@ -102,10 +102,4 @@ var refusedTasks = []refused{
 	{"tags of a service", func(f *fixture) error {
 		return only(f.ListTagsForResource(f.ctx, &sdk.ListTagsForResourceInput{ResourceArn: aws.String("arn:aws:ecs:us-east-1:000000000000:service/x/y")}))
 	}, "InvalidParameterException: Resources of the type service cannot be tagged."},
-	{"setting", func(f *fixture) error {
-		return only(f.ListAccountSettings(f.ctx, &sdk.ListAccountSettingsInput{Name: "X"}))
-	}, `InvalidParameterException: Invalid setting name: "X".`},
-	{"setting of a principal", func(f *fixture) error {
-		return only(f.ListAccountSettings(f.ctx, &sdk.ListAccountSettingsInput{PrincipalArn: aws.String("x")}))
-	}, "UnsupportedFeatureException: principalArn: settings of single principals are not supported yet."},
 }

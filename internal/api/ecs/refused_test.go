@@ -2,8 +2,6 @@ package ecsapi_test
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,55 +46,6 @@ func override(o types.ContainerOverride) func(*sdk.RunTaskInput) {
 	return func(in *sdk.RunTaskInput) {
 		in.Overrides = &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{o}}
 	}
-}
-
-var refusedClusters = []refused{
-	{"name", func(f *fixture) error {
-		return only(f.CreateCluster(f.ctx, &sdk.CreateClusterInput{ClusterName: aws.String("a b")}))
-	}, "InvalidParameterException: ClusterName contains invalid characters or is longer than 255."},
-	{"long name", func(f *fixture) error {
-		return only(f.CreateCluster(f.ctx, &sdk.CreateClusterInput{ClusterName: aws.String(strings.Repeat("a", 256))}))
-	}, "InvalidParameterException: ClusterName contains invalid characters or is longer than 255."},
-	{"capacity providers", func(f *fixture) error {
-		return only(f.CreateCluster(f.ctx, &sdk.CreateClusterInput{ClusterName: aws.String("x"), CapacityProviders: []string{"FARGATE"}}))
-	}, "UnsupportedFeatureException: capacityProviders is not supported yet."},
-	{"insights", func(f *fixture) error {
-		return only(f.CreateCluster(f.ctx, &sdk.CreateClusterInput{ClusterName: aws.String("x"), Settings: []types.ClusterSetting{{Name: "containerInsights", Value: aws.String("enabled")}}}))
-	}, "UnsupportedFeatureException: settings: containerInsights enabled is not supported yet."},
-	{"tag", func(f *fixture) error {
-		return only(f.CreateCluster(f.ctx, &sdk.CreateClusterInput{ClusterName: aws.String("x"), Tags: []types.Tag{{Key: aws.String("aws:x"), Value: aws.String("")}}}))
-	}, "InvalidParameterException: Tag keys starting with 'aws:' are reserved for AWS use."},
-	{"too many tags", func(f *fixture) error {
-		in := &sdk.CreateClusterInput{ClusterName: aws.String("x")}
-		for i := range 51 {
-			in.Tags = append(in.Tags, types.Tag{Key: aws.String(fmt.Sprint(i))})
-		}
-		return only(f.CreateCluster(f.ctx, in))
-	}, "InvalidParameterException: The maximum number of tags is 50."},
-	{"include", func(f *fixture) error {
-		return only(f.DescribeClusters(f.ctx, &sdk.DescribeClustersInput{Include: []types.ClusterField{"X"}}))
-	}, `InvalidParameterException: Invalid value for include: "X".`},
-	{"too many", func(f *fixture) error {
-		return only(f.DescribeClusters(f.ctx, &sdk.DescribeClustersInput{Clusters: many(101)}))
-	}, "InvalidParameterException: Clusters cannot contain more than 100 entries."},
-	{"other account", func(f *fixture) error {
-		return only(f.DescribeClusters(f.ctx, &sdk.DescribeClustersInput{Clusters: []string{otherAccount}}))
-	}, "InvalidParameterException: Identifier is for 111111111111. Your accountId is 000000000000"},
-	{"page size", func(f *fixture) error {
-		return only(f.ListClusters(f.ctx, &sdk.ListClustersInput{MaxResults: aws.Int32(101)}))
-	}, "InvalidParameterException: maxResults must be between 1 and 100."},
-	{"token", func(f *fixture) error {
-		return only(f.ListClusters(f.ctx, &sdk.ListClustersInput{NextToken: aws.String("nonsense")}))
-	}, "InvalidParameterException: Invalid token."},
-	{"delete without a name", func(f *fixture) error {
-		return only(f.DeleteCluster(f.ctx, &sdk.DeleteClusterInput{}))
-	}, "InvalidParameterException: Cluster can not be null or empty."},
-	{"delete what is not there", func(f *fixture) error {
-		return only(f.DeleteCluster(f.ctx, &sdk.DeleteClusterInput{Cluster: aws.String("none")}))
-	}, "ClusterNotFoundException: Cluster not found."},
-	{"delete with instances", func(f *fixture) error {
-		return only(f.DeleteCluster(f.ctx, &sdk.DeleteClusterInput{Cluster: aws.String("default")}))
-	}, "ClusterContainsContainerInstancesException: The Cluster cannot be deleted while Container Instances are active or draining."},
 }
 
 var refusedDefinitions = []refused{
@@ -187,19 +136,24 @@ func TestRefusedInput(t *testing.T) {
 	f.register(func(in *sdk.RegisterTaskDefinitionInput) { in.Family, in.NetworkMode = aws.String("vpc"), "awsvpc" })
 	f.register(fargate)
 	f.register(ebs)
+	for group, list := range map[string][]refused{"definitions": refusedDefinitions, "instances": refusedInstances, "runs": refusedRuns, "tasks": refusedTasks, "protection": refusedProtection, "launches": refusedLaunches, "overrides": refusedOverrides} {
+		t.Run(group, func(t *testing.T) { f.refuses(t, list) })
+	}
+}
+
+// refuses makes each call and wants its refusal and no change of the state.
+func (f *fixture) refuses(t *testing.T, list []refused) {
 	before := f.store.View().Revision
-	for group, list := range map[string][]refused{"clusters": refusedClusters, "definitions": refusedDefinitions, "instances": refusedInstances, "runs": refusedRuns, "tasks": refusedTasks, "protection": refusedProtection, "launches": refusedLaunches, "overrides": refusedOverrides} {
-		for _, r := range list {
-			t.Run(group+"/"+r.name, func(t *testing.T) {
-				err := r.call(f)
-				var e *fault.Error
-				if !errors.As(err, &e) || string(e.Kind)+": "+e.Message != r.want {
-					t.Errorf("got  %v\nwant %s", err, r.want)
-				}
-				if got := f.store.View().Revision; got != before {
-					t.Fatalf("the state went from revision %d to %d", before, got)
-				}
-			})
-		}
+	for _, r := range list {
+		t.Run(r.name, func(t *testing.T) {
+			err := r.call(f)
+			var e *fault.Error
+			if !errors.As(err, &e) || string(e.Kind)+": "+e.Message != r.want {
+				t.Errorf("got  %v\nwant %s", err, r.want)
+			}
+			if got := f.store.View().Revision; got != before {
+				t.Fatalf("the state went from revision %d to %d", before, got)
+			}
+		})
 	}
 }

@@ -26,7 +26,15 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "CreateCluster", a.CreateCluster)
 	wire.Handle(s, "DescribeClusters", a.DescribeClusters)
 	wire.Handle(s, "ListClusters", a.ListClusters)
+	wire.Handle(s, "UpdateCluster", a.UpdateCluster)
+	wire.Handle(s, "UpdateClusterSettings", a.UpdateClusterSettings)
+	wire.Handle(s, "PutClusterCapacityProviders", a.PutClusterCapacityProviders)
 	wire.Handle(s, "DeleteCluster", a.DeleteCluster)
+
+	wire.Handle(s, "CreateCapacityProvider", a.CreateCapacityProvider)
+	wire.Handle(s, "DescribeCapacityProviders", a.DescribeCapacityProviders)
+	wire.Handle(s, "UpdateCapacityProvider", a.UpdateCapacityProvider)
+	wire.Handle(s, "DeleteCapacityProvider", a.DeleteCapacityProvider)
 
 	wire.Handle(s, "RegisterTaskDefinition", a.RegisterTaskDefinition)
 	wire.Handle(s, "DescribeTaskDefinition", a.DescribeTaskDefinition)
@@ -57,4 +65,7 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "UntagResource", a.UntagResource)
 	wire.Handle(s, "ListTagsForResource", a.ListTagsForResource)
 	wire.Handle(s, "ListAccountSettings", a.ListAccountSettings)
+	wire.Handle(s, "PutAccountSetting", a.PutAccountSetting)
+	wire.Handle(s, "PutAccountSettingDefault", a.PutAccountSettingDefault)
+	wire.Handle(s, "DeleteAccountSetting", a.DeleteAccountSetting)
 }

@@ -10,7 +10,7 @@ import (
 	"roadstead.dev/roadstead/internal/state"
 )
 
-// Limits of a capacity provider strategy.
+// Limits of a capacity provider strategy, and of how many capacity providers a cluster has.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CapacityProviderStrategyItem.html
 const (
 	maxProviders = 20
@@ -18,27 +18,21 @@ const (
 	maxBase      = 100000
 )
 
-const kindProvider = "capacity-provider"
-
 // strategy reads a capacity provider strategy and checks what can be checked without the state. Names come of ARNs too.
 func (a *API) strategy(in []types.CapacityProviderStrategyItem) ([]ecs.CapacityProviderStrategyItem, error) {
 	if len(in) > maxProviders {
 		return nil, fault.New(fault.InvalidParameter, "A capacity provider strategy can contain a maximum of %d capacity providers.", maxProviders)
 	}
 	var out []ecs.CapacityProviderStrategyItem
-	bases, weights := 0, int32(0)
+	bases := 0
 	for _, it := range in {
-		name := str(it.CapacityProvider)
-		if isARN(name) {
-			arn, err := a.arn(name, kindProvider)
-			if err != nil {
-				return nil, err
-			}
-			name = arn.Resource
-		}
-		switch {
-		case name == "":
+		if str(it.CapacityProvider) == "" {
 			return nil, fault.New(fault.InvalidParameter, "The capacity provider name cannot be null or empty.")
+		}
+		name, err := a.providerRef(*it.CapacityProvider)
+		switch {
+		case err != nil:
+			return nil, err
 		case slices.ContainsFunc(out, func(o ecs.CapacityProviderStrategyItem) bool { return o.CapacityProvider == name }):
 			return nil, fault.New(fault.InvalidParameter, "The capacity provider strategy contains the capacity provider '%s' more than once.", name)
 		case it.Weight < 0 || it.Weight > maxWeight:
@@ -49,20 +43,18 @@ func (a *API) strategy(in []types.CapacityProviderStrategyItem) ([]ecs.CapacityP
 		if it.Base > 0 {
 			bases++
 		}
-		weights += it.Weight
 		out = append(out, ecs.CapacityProviderStrategyItem{CapacityProvider: name, Base: it.Base, Weight: it.Weight})
 	}
-	switch {
-	case bases > 1:
+	if bases > 1 {
 		return nil, fault.New(fault.InvalidParameter, "Only one capacity provider in a capacity provider strategy can have a base defined.")
-	case len(out) > 1 && weights == 0:
-		return nil, fault.New(fault.InvalidParameter, "At least one capacity provider in a capacity provider strategy must have a weight greater than zero.")
 	}
 	return out, nil
 }
 
-func isFargate(provider string) bool {
-	return provider == ecs.ProviderFargate || provider == ecs.ProviderFargateSpot
+// weighted tells whether a strategy can place every task: of several providers one must have a weight. A cluster may have another
+// as its default all the same, as at AWS; it is refused where it is used.
+func weighted(strategy []ecs.CapacityProviderStrategyItem) bool {
+	return len(strategy) <= 1 || slices.ContainsFunc(strategy, func(it ecs.CapacityProviderStrategyItem) bool { return it.Weight > 0 })
 }
 
 // checkStrategy holds a strategy against its cluster: it must have all its providers, and they must be of one kind.
@@ -70,10 +62,11 @@ func checkStrategy(t *state.Tables, c *ecs.Cluster, strategy []ecs.CapacityProvi
 	fargate := 0
 	for _, it := range strategy {
 		name := it.CapacityProvider
-		if isFargate(name) {
+		if ecs.IsFargateProvider(name) {
 			fargate++
-		} else if p := t.CapacityProviders.Get(name); p == nil || p.Status != ecs.ProviderActive {
-			return fault.New(fault.InvalidParameter, "The specified capacity provider '%s' was not found. Specify a valid name or ARN and try again.", name)
+		}
+		if provider(t, name) == nil {
+			return noProvider(name)
 		}
 		if !slices.Contains(c.CapacityProviders, name) {
 			return fault.New(fault.InvalidParameter,

@@ -38,7 +38,7 @@ func tags(in []types.Tag) ([]ecs.Tag, error) {
 			return nil, fault.New(fault.InvalidParameter, "Tag key must be at most %d characters long.", maxTagKey)
 		case utf8.RuneCountInString(value) > maxTagValue:
 			return nil, fault.New(fault.InvalidParameter, "Tag value must be at most %d characters long.", maxTagValue)
-		case strings.HasPrefix(strings.ToLower(key), "aws:"):
+		case reservedTag(key):
 			return nil, fault.New(fault.InvalidParameter, "Tag keys starting with 'aws:' are reserved for AWS use.")
 		case !tagText(key) || !tagText(value):
 			return nil, fault.New(fault.InvalidParameter, "Tag contains invalid characters: %q.", key)
@@ -90,7 +90,20 @@ func mergeTags(old, changes []ecs.Tag) []ecs.Tag {
 	return out
 }
 
-// TagResource adds tags to a cluster, task definition, container instance or task, and changes those of the same keys.
+// own counts the tags that are not AWS's: theirs don't count against the limit.
+func own(tags []ecs.Tag) (n int) {
+	for _, t := range tags {
+		if !reservedTag(t.Key) {
+			n++
+		}
+	}
+	return n
+}
+
+// reservedTag tells whether a key is one that AWS alone gives and takes away.
+func reservedTag(key string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }
+
+// TagResource adds tags to a cluster, capacity provider, task definition, container instance or task, and changes those of the same keys.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TagResource.html
 func (a *API) TagResource(ctx context.Context, in *sdk.TagResourceInput) (*sdk.TagResourceOutput, error) {
 	arn, err := a.taggable(in.ResourceArn)
@@ -107,7 +120,7 @@ func (a *API) TagResource(ctx context.Context, in *sdk.TagResourceInput) (*sdk.T
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
 		return a.changeTags(tx, arn, func(old []ecs.Tag) ([]ecs.Tag, error) {
 			merged := mergeTags(old, add)
-			if len(merged) > maxTags {
+			if own(merged) > maxTags {
 				return nil, fault.New(fault.InvalidParameter, "The maximum number of tags is %d.", maxTags)
 			}
 			return merged, nil
@@ -131,7 +144,7 @@ func (a *API) UntagResource(ctx context.Context, in *sdk.UntagResourceInput) (*s
 	}
 	remove := make(map[string]bool, len(in.TagKeys))
 	for _, k := range in.TagKeys {
-		if strings.HasPrefix(strings.ToLower(k), "aws:") {
+		if reservedTag(k) {
 			return nil, fault.New(fault.InvalidParameter, "Tag keys starting with 'aws:' are reserved for AWS use.")
 		}
 		remove[k] = true
@@ -180,6 +193,7 @@ type taggedResource struct {
 	definition *ecs.TaskDefinition
 	instance   *ecs.Instance
 	task       *ecs.Task
+	provider   *ecs.CapacityProvider
 }
 
 func (r taggedResource) tags() []ecs.Tag {
@@ -190,6 +204,8 @@ func (r taggedResource) tags() []ecs.Tag {
 		return r.definition.Tags
 	case r.instance != nil:
 		return r.instance.Tags
+	case r.provider != nil:
+		return r.provider.Tags
 	}
 	return r.task.Tags
 }
@@ -197,8 +213,14 @@ func (r taggedResource) tags() []ecs.Tag {
 func (a *API) tagged(t *state.Tables, arn ecs.ARN) (r taggedResource, err error) {
 	switch arn.Type {
 	case kindCluster:
-		r.cluster, err = cluster(t, arn.Resource)
-		return r, err
+		r.cluster = t.Clusters.Get(arn.Resource)
+		switch {
+		case r.cluster == nil:
+			return r, errNoCluster
+		case r.cluster.Status != ecs.ClusterActive:
+			return r, fault.New(fault.InvalidParameter, "The specified cluster is inactive. Specify an active cluster and try again.")
+		}
+		return r, nil
 	case kindDefinition:
 		id, err := ecs.ParseDefinitionID(arn.Resource)
 		if err == nil && id.Revision > 0 {
@@ -212,10 +234,15 @@ func (a *API) tagged(t *state.Tables, arn ecs.ARN) (r taggedResource, err error)
 		if id, err := ecs.ParseTaskID(arn.Resource); err == nil {
 			r.task = t.Tasks.Get(id)
 		}
+	case kindProvider:
+		if ecs.IsFargateProvider(arn.Resource) {
+			return r, fault.New(fault.InvalidParameter, "The %s capacity provider is reserved and cannot be tagged.", arn.Resource)
+		}
+		r.provider = t.CapacityProviders.Get(arn.Resource)
 	default:
 		return r, fault.New(fault.InvalidParameter, "Resources of the type %s cannot be tagged.", arn.Type)
 	}
-	found := r.definition != nil ||
+	found := r.definition != nil || r.provider != nil ||
 		r.instance != nil && (arn.Cluster == "" || arn.Cluster == r.instance.Cluster) ||
 		r.task != nil && (arn.Cluster == "" || arn.Cluster == r.task.Cluster)
 	if !found {
@@ -250,6 +277,10 @@ func (a *API) changeTags(tx *state.Tx, arn ecs.ARN, change func([]ecs.Tag) ([]ec
 		t := *r.task
 		t.Tags = changed
 		tx.Tasks.Put(&t)
+	case r.provider != nil:
+		p := *r.provider
+		p.Tags = changed
+		tx.CapacityProviders.Put(&p)
 	}
 	return nil
 }
