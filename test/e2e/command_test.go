@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,6 +156,44 @@ func TestImageCommands(t *testing.T) {
 		t.Errorf("image import: %v\n%s", err, out)
 	}
 	in.stopTask(arn, "")
+}
+
+// TestImageAfterKill: what is left of who used an image in a killed process does not keep the image; a container that runs on does.
+func TestImageAfterKill(t *testing.T) {
+	in := up(t)
+	in.register("long", types.NetworkModeNone, types.ContainerDefinition{Name: aws.String("c"), Command: []string{"sleep", "600"}, StopTimeout: aws.Int32(2)})
+	in.register("ends", types.NetworkModeNone, types.ContainerDefinition{Name: aws.String("c"), Image: aws.String("roadstead/hello:latest"), StopTimeout: aws.Int32(2)})
+	long, ends := in.runTask("long"), in.runTask("ends")
+	in.wait(long, "RUNNING")
+	task := in.wait(ends, "RUNNING")
+	hold := filepath.Join(in.dir, "node", "images", "holds", *task.Containers[0].RuntimeId)
+	digest, err := os.Readlink(hold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.stopTask(ends, "")
+	eventually(t, "the container's hold ends", func() bool {
+		_, err := os.Lstat(hold)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	in.kill()
+	// As if the release had not come to the disk before the kill.
+	if err := os.Symlink(digest, hold); err != nil {
+		t.Fatal(err)
+	}
+	dir := "--data-dir=" + in.dir
+	if out, err := roadstead(t, "image", "rm", dir, "roadstead/hello:latest"); err == nil {
+		t.Fatalf("a held image was removed while nobody could know better: %s", out)
+	}
+	in.start()
+	eventually(t, "the image of a container that is gone can be removed", func() bool {
+		_, err := roadstead(t, "image", "rm", dir, "roadstead/hello:latest")
+		return err == nil
+	})
+	if out, err := roadstead(t, "image", "rm", dir, "roadstead/busybox:latest"); err == nil || !strings.Contains(out, "in use") {
+		t.Errorf("an image in use by a container that runs on was removed: %v, %s", err, out)
+	}
+	in.stopTask(long, "")
 }
 
 // TestConfigure: the profile goes where it is asked for, beside what is there, and works.

@@ -53,6 +53,8 @@ func (e *Engine) recover(ctx context.Context) error {
 			e.spawn(func() { e.removeStray(id) })
 		}
 	}
+	// A container that is on the machine needs its image, whosever it is: who removes it releases that.
+	e.cfg.Images.Settle(func(holder string) bool { return statuses[holder] != nil })
 	e.cfg.Recovered = nil
 	if err := e.files.sweep(func(id ecs.TaskID) bool { return known[id] }); err != nil {
 		e.cfg.Log.Error("files of an earlier run cannot be removed", "err", err)
@@ -165,6 +167,9 @@ func (e *Engine) removeStray(id string) {
 	}
 	if err == nil {
 		err = e.cfg.Runtime.Delete(e.ctx, id, false)
+	}
+	if err == nil {
+		e.cfg.Images.Release(id)
 	}
 	if err != nil && e.ctx.Err() == nil {
 		e.cfg.Log.Error("a container of no task cannot be removed", "container", id, "err", err)

@@ -68,9 +68,11 @@ type Images interface {
 	List(ctx context.Context) ([]*Image, error)
 	// Remove deletes an image; it is refused while containers use it.
 	Remove(ctx context.Context, name string) error
-	// Hold keeps the image's layers from being removed until released (counted per holder, not stored).
+	// Hold keeps the image's layers from being removed until released. A hold may outlive the process, see Settle.
 	Hold(image *Image, holder string)
 	Release(holder string)
+	// Settle releases what holders of an earlier process held that are not live, and that this process has not held again.
+	Settle(live func(holder string) bool)
 }
 
 // Spec is one container to run, with everything resolved: image, user, environment, network.

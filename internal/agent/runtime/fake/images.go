@@ -178,6 +178,9 @@ func (im *Images) Release(holder string) {
 	delete(im.holds, holder)
 }
 
+// Settle releases nothing: there is no earlier process.
+func (im *Images) Settle(func(string) bool) {}
+
 // Holders counts the holds that were not released, and Asked the pulls that went as far as the registry: for tests.
 func (im *Images) Holders() int {
 	im.mu.Lock()

@@ -105,7 +105,7 @@ func TestExternal(t *testing.T) {
 	if list, err := s.List(t.Context()); err != nil || len(list) != 3 {
 		t.Errorf("%v %v", list, err)
 	}
-	s.Settle()
+	s.Settle(func(string) bool { return false })
 	s.busy.settle()
 	if err := s.Remove(t.Context(), "imported"); err != nil {
 		t.Fatal(err)

@@ -156,15 +156,17 @@ func (h *holds) of(key string) []string {
 	return list
 }
 
-// earlier gives the holders of an earlier process.
-func (h *holds) earlier() []string {
+// settle drops the holds of an earlier process whose holders are not live, and gives what they held.
+func (h *holds) settle(live func(holder string) bool) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var list []string
-	for holder := range h.by {
-		if !h.mine[holder] {
-			list = append(list, holder)
+	var keys []string
+	for holder, key := range h.by {
+		if !h.mine[holder] && !live(holder) {
+			keys = append(keys, key)
+			delete(h.by, holder)
+			h.touch(holder)
 		}
 	}
-	return list
+	return keys
 }

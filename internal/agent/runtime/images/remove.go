@@ -31,12 +31,15 @@ func (s *Store) Hold(image *runtime.Image, holder string) {
 
 // Release ends a Hold. It is no error if there is none.
 func (s *Store) Release(holder string) {
-	key := s.holds.drop(holder)
-	if key == "" {
-		return
+	if key := s.holds.drop(holder); key != "" {
+		s.released(key)
 	}
+}
+
+// released collects images that were replaced while they were held.
+func (s *Store) released(keys ...string) {
 	for _, e := range s.entries() {
-		if e.key == key && e.record.Labels[labelReplaced] != "" {
+		if slices.Contains(keys, e.key) && e.record.Labels[labelReplaced] != "" {
 			s.busy.begin()
 			s.busy.end(true, s.collect)
 			return
@@ -44,12 +47,10 @@ func (s *Store) Release(holder string) {
 	}
 }
 
-// Settle ends the holds of an earlier process that were not made again in this one. Only who has held the images of all
-// containers that still run may call it: the layers of any other may go.
-func (s *Store) Settle() {
-	for _, holder := range s.holds.earlier() {
-		s.Release(holder)
-	}
+// Settle ends the holds of an earlier process whose holders are not live, and that were not made again in this one. Holders
+// are containers: the layers of one that live leaves out may go.
+func (s *Store) Settle(live func(holder string) bool) {
+	s.released(s.holds.settle(live)...)
 }
 
 // Remove deletes an image by its name, and what only it needs. It fails with ErrInUse while anybody holds the image.

@@ -75,7 +75,12 @@ func TestHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Hold(img, "task3")
-	s.Settle()
+	live := s.holds.of(img.Digest)[0]
+	s.Settle(func(holder string) bool { return holder == live })
+	if held := s.holds.of(img.Digest); len(held) != 2 {
+		t.Errorf("held by %q", held)
+	}
+	s.Settle(func(string) bool { return false })
 	if held := s.holds.of(img.Digest); len(held) != 1 || held[0] != "task3" {
 		t.Errorf("held by %q", held)
 	}
