@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 0
 UP_FLAGS ?=
 BENCH_FLAGS ?=
 
-.PHONY: up build images setup setup-run test check unit e2e bench clean
+.PHONY: up build images setup setup-run test check unit e2e conformance bench clean
 
 up: setup-run build images
 	@exec bin/roadstead up $$(printf -- '--import %s ' bin/images/*.tar) $(UP_FLAGS)
@@ -42,6 +42,10 @@ unit:
 
 e2e:
 	$(GO) test -count=1 -timeout 10m ./test/...
+
+# Of e2e, what any endpoint can be asked: see test/conformance/doc.go.
+conformance: setup
+	$(GO) test -count=1 -timeout 10m ./test/conformance
 
 clean:
 	rm -rf bin

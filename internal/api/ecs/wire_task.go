@@ -1,6 +1,7 @@
 package ecsapi
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -32,7 +33,7 @@ func (a *API) wireTask(t *state.Tables, task *ecs.Task, withTags bool) types.Tas
 		LastStatus:            &last,
 		LaunchType:            types.LaunchType(task.LaunchType),
 		Memory:                number(task.Reserved.MemoryMiB),
-		Overrides:             wireOverride(task.Overrides),
+		Overrides:             wireOverride(task),
 		PlatformVersion:       ptr(task.PlatformVersion),
 		PullStartedAt:         moment(task.PullStartedAt),
 		PullStoppedAt:         moment(task.PullStoppedAt),
@@ -160,13 +161,24 @@ func health(h ecs.HealthStatus) types.HealthStatus {
 	return types.HealthStatus(h)
 }
 
-// wireOverride always has its lists.
-func wireOverride(o *ecs.TaskOverride) *types.TaskOverride {
+// wireOverride has an element for each container, in the task's order: one without an override has its name alone, as ECS
+// shows it.
+func wireOverride(task *ecs.Task) *types.TaskOverride {
 	var out types.TaskOverride
-	if o != nil {
-		out = mirror.Of[types.TaskOverride](o)
+	if task.Overrides != nil {
+		out = mirror.Of[types.TaskOverride](task.Overrides)
 	}
-	list(&out.ContainerOverrides)
+	given := out.ContainerOverrides
+	out.ContainerOverrides = make([]types.ContainerOverride, 0, len(task.Containers))
+	for i := range task.Containers {
+		name := task.Containers[i].Name
+		of := slices.IndexFunc(given, func(o types.ContainerOverride) bool { return str(o.Name) == name })
+		if of < 0 {
+			out.ContainerOverrides = append(out.ContainerOverrides, types.ContainerOverride{Name: &name})
+		} else {
+			out.ContainerOverrides = append(out.ContainerOverrides, given[of])
+		}
+	}
 	//lint:ignore SA1019 ECS still gives the empty list
 	list(&out.InferenceAcceleratorOverrides)
 	return &out
