@@ -145,6 +145,9 @@ func MemoryMiB(s string) (int32, bool) {
 }
 
 func quantity(s, unit string, factor float64) (int32, bool) {
+	if s == "" {
+		return 0, false
+	}
 	lower := strings.ToLower(strings.TrimSpace(s))
 	if number, ok := strings.CutSuffix(lower, unit); ok {
 		f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)

@@ -89,7 +89,8 @@ func ptr(s string) *string {
 	if s == "" {
 		return nil
 	}
-	return &s
+	kept := s // The argument itself would be on the heap for "" too.
+	return &kept
 }
 
 // moment is nil for no moment.
