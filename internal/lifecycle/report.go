@@ -95,11 +95,11 @@ func mergeAgents(known, reported []ecs.ManagedAgent) []ecs.ManagedAgent {
 			continue
 		}
 		merged := known[at]
-		merged.Reason = r.Reason
-		merged.LastStatus = min(r.LastStatus, ecs.TaskStopped)
-		if r.LastStartedAt != 0 {
+		if r.LastStartedAt != 0 && (merged.LastStatus != ecs.TaskRunning || merged.LastStartedAt == 0) {
 			merged.LastStartedAt = r.LastStartedAt
 		}
+		merged.Reason = r.Reason
+		merged.LastStatus = min(r.LastStatus, ecs.TaskStopped)
 		if merged == known[at] {
 			continue
 		}

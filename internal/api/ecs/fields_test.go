@@ -39,7 +39,7 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.TagResourceInput]():                  "ResourceArn Tags",
 	reflect.TypeFor[sdk.UntagResourceInput]():                "ResourceArn TagKeys",
 	reflect.TypeFor[sdk.ListTagsForResourceInput]():          "ResourceArn",
-	reflect.TypeFor[sdk.SubmitAttachmentStateChangesInput](): "Cluster",
+	reflect.TypeFor[sdk.SubmitAttachmentStateChangesInput](): "Attachments Cluster",
 	// Fields of definitions are stored, given back and, if an agent cannot do them, refused at placement or by the agent.
 	reflect.TypeFor[sdk.RegisterTaskDefinitionInput](): "ContainerDefinitions Family Cpu EnableFaultInjection EphemeralStorage ExecutionRoleArn " +
 		"InferenceAccelerators IpcMode Memory NetworkMode PidMode PlacementConstraints ProxyConfiguration RequiresCompatibilities RuntimePlatform Tags TaskRoleArn Volumes",
@@ -54,7 +54,7 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.ListTasksInput](): "Cluster ContainerInstance DesiredStatus Family LaunchType MaxResults NextToken ServiceName StartedBy",
 	// Which agent asks makes no difference: all have one endpoint.
 	reflect.TypeFor[sdk.DiscoverPollEndpointInput]():       "Cluster ContainerInstance",
-	reflect.TypeFor[sdk.SubmitTaskStateChangeInput]():      "Cluster Containers ExecutionStoppedAt PullStartedAt PullStoppedAt Reason Status Task",
+	reflect.TypeFor[sdk.SubmitTaskStateChangeInput]():      "Attachments Cluster Containers ExecutionStoppedAt ManagedAgents PullStartedAt PullStoppedAt Reason Status Task",
 	reflect.TypeFor[sdk.SubmitContainerStateChangeInput](): "Cluster ContainerName ExitCode NetworkBindings Reason RuntimeId Status Task",
 	reflect.TypeFor[sdk.ListAccountSettingsInput]():        "EffectiveSettings MaxResults Name NextToken PrincipalArn Value",
 }

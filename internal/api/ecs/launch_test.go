@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -226,6 +227,57 @@ func TestExecNeedsAnAgentThatCan(t *testing.T) {
 	}
 	if plain := f.run(); plain.Tasks[0].Containers[0].ManagedAgents != nil {
 		t.Error("a task without ECS Exec has managed agents")
+	}
+}
+
+// TestSubmitAttachments: what agents say of interfaces and managed agents is shown.
+func TestSubmitAttachments(t *testing.T) {
+	f := newFixture(t)
+	f.cluster()
+	fargateInstance(f)
+	f.register(fargate)
+	task := f.run(func(in *sdk.RunTaskInput) {
+		in.TaskDefinition, in.LaunchType = aws.String("fargate"), "FARGATE"
+		inSubnet(in)
+	}).Tasks[0]
+	arn := place.AttachmentARN(*task.Attachments[0].Id)
+	status := func() string { return *f.describe(*task.TaskArn).Attachments[0].Status }
+	if err := submitAttachment(arn, "ATTACHING")(f); err != nil || status() != "ATTACHING" {
+		t.Errorf("alone: %v, %v", err, status())
+	}
+	change := []types.AttachmentStateChange{{AttachmentArn: &arn, Status: aws.String("ATTACHED")}}
+	must(f.SubmitTaskStateChange(f.ctx, &sdk.SubmitTaskStateChangeInput{Task: task.TaskArn, Attachments: change}))
+	if status() != "ATTACHED" {
+		t.Errorf("with the task: %v", status())
+	}
+	if err := submitAttachment(arn, "CREATED")(f); err != nil || status() != "ATTACHED" {
+		t.Errorf("backwards: %v, %v", err, status())
+	}
+	other := f.run(func(in *sdk.RunTaskInput) {
+		in.TaskDefinition, in.LaunchType = aws.String("fargate"), "FARGATE"
+		inSubnet(in)
+	}).Tasks[0]
+	if _, err := f.SubmitTaskStateChange(f.ctx, &sdk.SubmitTaskStateChangeInput{Task: other.TaskArn, Attachments: change}); err == nil {
+		t.Error("a report on another task's attachment was taken")
+	}
+}
+
+func TestSubmitManagedAgents(t *testing.T) {
+	f := newFixture(t)
+	f.cluster()
+	f.instance(4096, 4096, "com.amazonaws.ecs.capability.task-iam-role", "com.amazonaws.ecs.capability.docker-remote-api.1.17", "ecs.capability.execute-command")
+	f.register(func(in *sdk.RegisterTaskDefinitionInput) {
+		in.TaskRoleArn = aws.String("arn:aws:iam::000000000000:role/r")
+	})
+	arn := f.run(func(in *sdk.RunTaskInput) { in.EnableExecuteCommand = true }).Tasks[0].TaskArn
+	began := f.now
+	for range 2 {
+		must(f.SubmitTaskStateChange(f.ctx, &sdk.SubmitTaskStateChangeInput{Task: arn, ManagedAgents: []types.ManagedAgentStateChange{
+			{ContainerName: aws.String("main"), ManagedAgentName: "ExecuteCommandAgent", Status: aws.String("RUNNING")}}}))
+		f.now = f.now.Add(time.Minute)
+	}
+	if a := f.describe(*arn).Containers[0].ManagedAgents; len(a) != 1 || *a[0].LastStatus != "RUNNING" || !a[0].LastStartedAt.Equal(began) {
+		t.Errorf("managed agents: %s", asJSON(t, a))
 	}
 }
 

@@ -48,14 +48,6 @@ var refusals = map[reflect.Type][]refusal{
 	reflect.TypeFor[sdk.ListContainerInstancesInput](): {
 		{"Filter", fault.Unsupported, notYet},
 	},
-	// Agents try again for ever after any other exception than InvalidParameterException.
-	reflect.TypeFor[sdk.SubmitTaskStateChangeInput](): {
-		{"Attachments", fault.InvalidParameter, notYet},
-		{"ManagedAgents", fault.InvalidParameter, notYet},
-	},
-	reflect.TypeFor[sdk.SubmitAttachmentStateChangesInput](): {
-		{"Attachments", fault.InvalidParameter, notYet},
-	},
 }
 
 // refusalPlan is the table with names looked up.

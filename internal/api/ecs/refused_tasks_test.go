@@ -50,6 +50,15 @@ var refusedRuns = []refused{
 	}, "InvalidParameterException: Container instances cannot contain more than 10 entries."},
 }
 
+const someAttachment = "arn:aws:ecs:us-east-1:000000000000:attachment/01234567-89ab-cdef-0123-456789abcdef"
+
+func submitAttachment(arn, status string) func(*fixture) error {
+	return func(f *fixture) error {
+		return only(f.SubmitAttachmentStateChanges(f.ctx, &sdk.SubmitAttachmentStateChangesInput{
+			Attachments: []types.AttachmentStateChange{{AttachmentArn: &arn, Status: &status}}}))
+	}
+}
+
 var refusedTasks = []refused{
 	{"stop nothing", func(f *fixture) error { return only(f.StopTask(f.ctx, &sdk.StopTaskInput{})) }, "InvalidParameterException: Task can not be null or empty."},
 	{"stop no id", func(f *fixture) error { return only(f.StopTask(f.ctx, &sdk.StopTaskInput{Task: aws.String("x")})) }, "InvalidParameterException: taskId length should be one of [32,36]"},
@@ -70,6 +79,18 @@ var refusedTasks = []refused{
 	{"list instance", func(f *fixture) error {
 		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{ContainerInstance: aws.String(someTask)}))
 	}, "InvalidParameterException: The referenced container instance was not found."},
+	{"list launch type", func(f *fixture) error {
+		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{LaunchType: "X"}))
+	}, `InvalidParameterException: Invalid launchType: "X".`},
+	{"list token", func(f *fixture) error {
+		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{NextToken: aws.String("x")}))
+	}, "InvalidParameterException: Invalid token."},
+	{"list page", func(f *fixture) error {
+		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{MaxResults: aws.Int32(101)}))
+	}, "InvalidParameterException: maxResults must be between 1 and 100."},
+	{"list startedBy and more", func(f *fixture) error {
+		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{StartedBy: aws.String("x"), Family: aws.String("sleep")}))
+	}, "InvalidParameterException: startedBy must be the only filter."},
 	{"list daemon", func(f *fixture) error {
 		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{DaemonName: aws.String("x")}))
 	}, "UnsupportedFeatureException: daemonName is not supported yet."},
@@ -82,9 +103,16 @@ var refusedTasks = []refused{
 	{"submit container unknown", func(f *fixture) error {
 		return only(f.SubmitContainerStateChange(f.ctx, &sdk.SubmitContainerStateChangeInput{Task: aws.String(someTask)}))
 	}, "InvalidParameterException: The referenced task was not found."},
-	{"submit attachment", func(f *fixture) error {
-		return only(f.SubmitAttachmentStateChanges(f.ctx, &sdk.SubmitAttachmentStateChangesInput{Attachments: []types.AttachmentStateChange{{}}}))
-	}, "InvalidParameterException: attachments is not supported yet."},
+	{"submit no attachment", func(f *fixture) error {
+		return only(f.SubmitAttachmentStateChanges(f.ctx, &sdk.SubmitAttachmentStateChangesInput{}))
+	}, "InvalidParameterException: Attachments cannot be empty."},
+	{"submit attachment", submitAttachment("x", "ATTACHED"), "InvalidParameterException: Invalid identifier: x"},
+	{"submit attachment's status", submitAttachment(someAttachment, "X"), `InvalidParameterException: Invalid status: "X".`},
+	{"submit attachment of no task", submitAttachment(someAttachment, "ATTACHED"), "InvalidParameterException: The referenced attachment was not found."},
+	{"submit attachment of nothing", submitAttachment("arn:aws:ecs:us-east-1:000000000000:attachment/x", "ATTACHED"), "InvalidParameterException: The referenced attachment was not found."},
+	{"submit managed agent", func(f *fixture) error {
+		return only(f.SubmitTaskStateChange(f.ctx, &sdk.SubmitTaskStateChangeInput{Task: aws.String(someTask), ManagedAgents: []types.ManagedAgentStateChange{{ManagedAgentName: "X"}}}))
+	}, `InvalidParameterException: Invalid managedAgentName: "X".`},
 	{"endpoint", func(f *fixture) error { return only(f.DiscoverPollEndpoint(f.ctx, &sdk.DiscoverPollEndpointInput{})) }, "UnsupportedFeatureException: This server has no endpoint for agents."},
 	{"tag nothing", func(f *fixture) error { return only(f.TagResource(f.ctx, &sdk.TagResourceInput{})) }, "InvalidParameterException: resourceArn should not be null or empty."},
 	{"tag no ARN", func(f *fixture) error {

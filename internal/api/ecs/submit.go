@@ -32,9 +32,6 @@ func (a *API) DiscoverPollEndpoint(ctx context.Context, in *sdk.DiscoverPollEndp
 // agent forgets it; any other error makes agents try for ever.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitTaskStateChange.html
 func (a *API) SubmitTaskStateChange(ctx context.Context, in *sdk.SubmitTaskStateChangeInput) (*sdk.SubmitTaskStateChangeOutput, error) {
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
 	report := acs.TaskState{Reason: limited(str(in.Reason), maxReason)}
 	if in.PullStartedAt != nil {
 		report.PullStartedAt = ecs.MillisOf(*in.PullStartedAt)
@@ -56,6 +53,16 @@ func (a *API) SubmitTaskStateChange(ctx context.Context, in *sdk.SubmitTaskState
 		}
 		report.Containers = append(report.Containers, c)
 	}
+	if err := a.reportedManagedAgents(in.ManagedAgents, &report); err != nil {
+		return nil, err
+	}
+	for i := range in.Attachments {
+		r, err := a.reportedAttachment(&in.Attachments[i])
+		if err != nil {
+			return nil, err
+		}
+		report.ID, report.Attachment = r.ID, r.Attachment
+	}
 	if err := a.submit(ctx, in.Cluster, in.Task, report); err != nil {
 		return nil, err
 	}
@@ -76,19 +83,7 @@ func (a *API) SubmitContainerStateChange(ctx context.Context, in *sdk.SubmitCont
 	return &sdk.SubmitContainerStateChangeOutput{Acknowledgment: &acknowledged}, nil
 }
 
-// SubmitAttachmentStateChanges takes reports on network interfaces and volumes; as none is ever attached, it knows of none.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitAttachmentStateChanges.html
-func (a *API) SubmitAttachmentStateChanges(_ context.Context, in *sdk.SubmitAttachmentStateChangesInput) (*sdk.SubmitAttachmentStateChangesOutput, error) {
-	if len(in.Attachments) == 0 {
-		return nil, fault.New(fault.InvalidParameter, "Attachments cannot be empty.")
-	}
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
-	return &sdk.SubmitAttachmentStateChangesOutput{Acknowledgment: &acknowledged}, nil
-}
-
-// submit applies a report to the task that it names.
+// submit applies a report to the task that it names; the report's own id is that of an attachment's task, if it has one.
 func (a *API) submit(ctx context.Context, clusterRef, taskRef *string, report acs.TaskState) error {
 	name, err := a.clusterRef(clusterRef)
 	if err != nil {
@@ -104,6 +99,9 @@ func (a *API) submit(ctx context.Context, clusterRef, taskRef *string, report ac
 		}
 		if task == nil {
 			return fault.New(fault.InvalidParameter, "The referenced task was not found.")
+		}
+		if !report.ID.IsZero() && (report.ID != task.ID || task.Interface == nil) {
+			return errNoAttachment
 		}
 		report.ID = task.ID
 		return lifecycle.Report(tx, a.now(), report)

@@ -85,8 +85,8 @@ func (a *API) DescribeTasks(_ context.Context, in *sdk.DescribeTasksInput) (*sdk
 	return out, nil
 }
 
-// ListTasks lists the tasks of a cluster that every filter given lets through. Without desiredStatus it lists those
-// that are to be RUNNING.
+// ListTasks lists the tasks of a cluster that every filter given lets through; startedBy goes with no other. Without
+// desiredStatus it lists those that are to be RUNNING; none is ever to be PENDING.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
 func (a *API) ListTasks(_ context.Context, in *sdk.ListTasksInput) (*sdk.ListTasksOutput, error) {
 	if err := refuse(in); err != nil {
@@ -97,6 +97,9 @@ func (a *API) ListTasks(_ context.Context, in *sdk.ListTasksInput) (*sdk.ListTas
 	}
 	if in.LaunchType != "" && !known(in.LaunchType) {
 		return nil, fault.New(fault.InvalidParameter, "Invalid launchType: %q.", string(in.LaunchType))
+	}
+	if str(in.StartedBy) != "" && (str(in.Family) != "" || str(in.ServiceName) != "" || str(in.ContainerInstance) != "" || in.LaunchType != "") {
+		return nil, fault.New(fault.InvalidParameter, "startedBy must be the only filter.")
 	}
 	t := &a.Store.View().Tables
 	name, err := a.activeCluster(t, in.Cluster)
