@@ -281,6 +281,27 @@ func TestSubmitManagedAgents(t *testing.T) {
 	}
 }
 
+// TestPlacementOfRequests: constraints of the request and of the definition, and strategies, are asked of placement.
+func TestPlacementOfRequests(t *testing.T) {
+	f := newFixture(t)
+	f.cluster()
+	f.instance(4096, 4096)
+	f.instance(4096, 4096, "good")
+	f.register(func(in *sdk.RegisterTaskDefinitionInput) {
+		in.PlacementConstraints = []types.TaskDefinitionPlacementConstraint{{Type: "memberOf", Expression: aws.String("attribute:good exists")}}
+	})
+	distinct := f.run(func(in *sdk.RunTaskInput) {
+		in.Count, in.PlacementConstraints = aws.Int32(2), []types.PlacementConstraint{{Type: "distinctInstance"}}
+		in.PlacementStrategy = []types.PlacementStrategy{{Type: "spread", Field: aws.String("host")}}
+	})
+	if len(distinct.Tasks) != 1 || len(distinct.Failures) != 2 {
+		t.Errorf("%d tasks, failures %v", len(distinct.Tasks), reasons(distinct.Failures))
+	}
+	if all := f.run(func(in *sdk.RunTaskInput) { in.Count = aws.Int32(5) }); len(all.Tasks) != 5 {
+		t.Errorf("%d tasks, failures %v", len(all.Tasks), reasons(all.Failures))
+	}
+}
+
 func TestManagedTags(t *testing.T) {
 	f := newFixture(t)
 	f.cluster()

@@ -38,10 +38,6 @@ var refusals = map[reflect.Type][]refusal{
 	reflect.TypeFor[sdk.DeleteCapacityProviderInput](): {
 		{"Cluster", fault.Unsupported, never},
 	},
-	reflect.TypeFor[sdk.RunTaskInput](): {
-		{"PlacementConstraints", fault.Unsupported, notYet},
-		{"PlacementStrategy", fault.Unsupported, notYet},
-	},
 	reflect.TypeFor[sdk.ListTasksInput](): {
 		{"DaemonName", fault.Unsupported, notYet},
 	},

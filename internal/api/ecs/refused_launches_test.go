@@ -89,6 +89,12 @@ var refusedLaunches = []refused{
 	{"fargate platform", onFargate(func(in *sdk.RunTaskInput) { in.PlatformVersion = aws.String("1.0.0") }), "InvalidParameterException: The specified platform does not exist."},
 	{"fargate without network", onFargate(func(in *sdk.RunTaskInput) { in.NetworkConfiguration = nil }),
 		"InvalidParameterException: Network Configuration must be provided when networkMode 'awsvpc' is specified."},
+	{"fargate constraints", onFargate(func(in *sdk.RunTaskInput) {
+		in.PlacementConstraints = []types.PlacementConstraint{{Type: "distinctInstance"}}
+	}),
+		"InvalidParameterException: Placement constraints are not supported with FARGATE launch type."},
+	{"fargate strategies", onFargate(func(in *sdk.RunTaskInput) { in.PlacementStrategy = []types.PlacementStrategy{{Type: "random"}} }),
+		"InvalidParameterException: Placement strategies are not supported with FARGATE launch type."},
 	{"fargate size", onFargate(func(in *sdk.RunTaskInput) { in.Overrides = &types.TaskOverride{Cpu: aws.String("300")} }),
 		"InvalidParameterException: No Fargate configuration exists for given values: 300 CPU, 512 memory."},
 	{"fargate storage", onFargate(func(in *sdk.RunTaskInput) {

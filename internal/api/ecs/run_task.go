@@ -17,9 +17,6 @@ import (
 // RunTask places count tasks and makes them, in one update. What finds no place is in failures; the rest runs.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 func (a *API) RunTask(ctx context.Context, in *sdk.RunTaskInput) (*sdk.RunTaskOutput, error) {
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
 	count := 1
 	if in.Count != nil {
 		count = int(*in.Count)
@@ -32,6 +29,7 @@ func (a *API) RunTask(ctx context.Context, in *sdk.RunTaskInput) (*sdk.RunTaskOu
 		reference: in.ReferenceId, tags: in.Tags, propagate: in.PropagateTags, managedTags: in.EnableECSManagedTags,
 		network: in.NetworkConfiguration, launchType: in.LaunchType, strategy: in.CapacityProviderStrategy, platform: in.PlatformVersion,
 		exec: in.EnableExecuteCommand, volumes: in.VolumeConfigurations,
+		placeConstraints: in.PlacementConstraints, placeStrategy: in.PlacementStrategy,
 	})
 	if err != nil {
 		return nil, err

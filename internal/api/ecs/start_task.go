@@ -18,9 +18,6 @@ const maxStart = 10
 // StartTask makes one task on each of the instances named, wherever it fits. Capacity providers play no part in it.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StartTask.html
 func (a *API) StartTask(ctx context.Context, in *sdk.StartTaskInput) (*sdk.StartTaskOutput, error) {
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
 	switch {
 	case len(in.ContainerInstances) == 0:
 		return nil, fault.New(fault.InvalidParameter, "Container instances cannot be empty.")

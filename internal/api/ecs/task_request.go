@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"roadstead.dev/roadstead/internal/api/mirror"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/lifecycle"
@@ -40,6 +41,8 @@ type taskRequest struct {
 	launchType                                                 types.LaunchType
 	strategy                                                   []types.CapacityProviderStrategyItem
 	volumes                                                    []types.TaskVolumeConfiguration
+	placeConstraints                                           []types.PlacementConstraint
+	placeStrategy                                              []types.PlacementStrategy
 	// started says that the instances are the caller's choice.
 	started bool
 
@@ -72,6 +75,13 @@ func (a *API) readTaskRequest(r taskRequest) (*taskRequest, error) {
 		return nil, err
 	}
 	if err := r.checkTexts(); err != nil {
+		return nil, err
+	}
+	r.constraints, r.order = mirror.Slice[ecs.PlacementConstraint](r.placeConstraints), mirror.Slice[ecs.PlacementStrategy](r.placeStrategy)
+	if err := placement.ValidateConstraints(r.constraints); err != nil {
+		return nil, err
+	}
+	if err := placement.ValidateStrategy(r.order); err != nil {
 		return nil, err
 	}
 	if r.vpc, err = network(r.network); err != nil {
@@ -151,16 +161,13 @@ func (a *API) resolve(t *state.Tables, r *taskRequest) (*plan, error) {
 	return p, nil
 }
 
-// checkDefinition refuses what this definition cannot be run with, and what no instance could be given yet.
+// checkDefinition refuses what this definition cannot be run with.
 func (r *taskRequest) checkDefinition(d *ecs.TaskDefinition, l *launch) error {
 	if err := r.checkLaunch(d, l); err != nil {
 		return err
 	}
 	if err := checkNetwork(d, r.vpc); err != nil {
 		return err
-	}
-	if len(d.PlacementConstraints) > 0 {
-		return fault.New(fault.Unsupported, notYet, "placementConstraints of a task definition")
 	}
 	if err := checkVolumesOf(d, r.volumes); err != nil {
 		return err
