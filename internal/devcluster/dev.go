@@ -116,7 +116,6 @@ func (d *dev) fail(err error) {
 
 func (d *dev) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /_roadstead/health", health)
 	// A page that a browser shows must not reset what runs on the same machine.
 	mux.Handle("POST /_roadstead/reset", http.NewCrossOriginProtection().Handler(http.HandlerFunc(d.reset)))
 	mux.HandleFunc("/", d.serve)
@@ -161,12 +160,6 @@ func (d *dev) reset(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewEncoder(w).Encode(map[string]any{"nodes": d.cfg.Nodes, "millis": time.Since(begin).Milliseconds()}); err != nil {
 		d.cfg.Log.Debug("a reset's answer was not taken", "err", err)
 	}
-}
-
-// health answers as soon as the API does.
-func health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{"status":"ready"}` + "\n")) // a caller that is gone needs no answer
 }
 
 // anyKey lets in whoever has a key, the keys that are known with their signature and others without.

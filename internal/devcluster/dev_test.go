@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,9 @@ import (
 	"github.com/aws/smithy-go"
 
 	domain "roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/keyring"
+	"roadstead.dev/roadstead/internal/logstore"
+	"roadstead.dev/roadstead/internal/state/memkv"
 )
 
 // simulation is a Dev that runs for a test.
@@ -294,5 +298,24 @@ func TestForeignPage(t *testing.T) {
 	res.Body.Close()
 	if res.StatusCode != http.StatusForbidden {
 		t.Errorf("a foreign page's reset answers %s", res.Status)
+	}
+}
+
+// TestOnlyDevResets: a plane itself, which is what `up` and `server` serve, knows no reset.
+func TestOnlyDevResets(t *testing.T) {
+	ring := keyring.New("123456789012")
+	p, err := newPlane(t.Context(), Config{Place: domain.Place{Account: "123456789012", Region: "us-east-1"}, Log: slog.New(slog.DiscardHandler)},
+		foundation{kv: memkv.New(memkv.Unlimited), logs: logstore.Config{InMemory: true}, ring: ring, keys: ring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	for path, want := range map[string]int{"POST /_roadstead/reset": http.StatusNotFound, "GET /_roadstead/reset": http.StatusNotFound, "GET /_roadstead/health": http.StatusOK} {
+		method, path, _ := strings.Cut(path, " ")
+		rec := httptest.NewRecorder()
+		p.handler.ServeHTTP(rec, httptest.NewRequest(method, path, nil))
+		if rec.Code != want {
+			t.Errorf("%s %s: %d", method, path, rec.Code)
+		}
 	}
 }

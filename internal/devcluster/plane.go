@@ -84,6 +84,9 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Log: cfg.Log, Joined: base.joined})
 	mux := http.NewServeMux()
 	mux.Handle("GET /acs/ws", p.links)
+	// What is not AWS's has a place of its own, where what is not there is not taken for a call of AWS's.
+	mux.HandleFunc("GET /_roadstead/health", health)
+	mux.Handle("/_roadstead/", http.NotFoundHandler())
 	mux.Handle("/", srv)
 	p.handler = mux
 	return p, nil
