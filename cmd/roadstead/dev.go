@@ -17,6 +17,7 @@ type devFlags struct {
 	nodes, zones                int
 	cpu, memory                 int32
 	anyKey, quiet, announceJSON bool
+	settings                    settingsFlags
 }
 
 func (f *devFlags) add(cmd *cobra.Command) {
@@ -30,6 +31,7 @@ func (f *devFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.anyKey, "any-key", false, "let in whoever comes with an access key; signatures of unknown keys are not checked")
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "say nothing but problems")
 	cmd.Flags().BoolVar(&f.announceJSON, "json", false, "say where it listens, and the access key, as one line of JSON")
+	f.settings.add(cmd)
 }
 
 func devCommand() *cobra.Command {
@@ -52,10 +54,14 @@ it needs no root, and POST /_roadstead/reset makes everything new.`,
 			if !isAccount(f.account) {
 				return fmt.Errorf("--account %q: an AWS account id has 12 digits", f.account)
 			}
+			settings, err := f.settings.settings()
+			if err != nil {
+				return err
+			}
 			var told error
 			err = devcluster.Dev(cmd.Context(), devcluster.DevConfig{
 				Listen: f.listen, Place: ecs.Place{Account: f.account, Region: f.region}, Nodes: f.nodes, Zones: f.zones, CPU: f.cpu, MemoryMiB: f.memory,
-				AnyKey: f.anyKey, Log: log, Ready: func(info devcluster.DevInfo) { told = f.announce(cmd.OutOrStdout(), info) },
+				AnyKey: f.anyKey, Settings: settings, Log: log, Ready: func(info devcluster.DevInfo) { told = f.announce(cmd.OutOrStdout(), info) },
 			})
 			if err == nil {
 				err = told

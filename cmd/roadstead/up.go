@@ -17,6 +17,7 @@ import (
 type planeFlags struct {
 	dataDir, listen, account, region string
 	etcd                             []string
+	settings                         settingsFlags
 }
 
 func (f *planeFlags) add(cmd *cobra.Command) {
@@ -25,6 +26,7 @@ func (f *planeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.account, "account", "000000000000", "AWS account id to play, 12 digits")
 	cmd.Flags().StringVar(&f.region, "region", "us-east-1", "AWS region to play")
 	cmd.Flags().StringSliceVar(&f.etcd, "etcd-endpoints", nil, "client addresses of an etcd to keep the state in, in place of the built-in one")
+	f.settings.add(cmd)
 }
 
 func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
@@ -38,8 +40,13 @@ func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
 	if !isAccount(f.account) {
 		return devcluster.Config{}, fmt.Errorf("--account %q: an AWS account id has 12 digits", f.account)
 	}
+	settings, err := f.settings.settings()
+	if err != nil {
+		return devcluster.Config{}, err
+	}
 	return devcluster.Config{
-		DataDir: f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, Log: log,
+		Settings: settings,
+		DataDir:  f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, Log: log,
 		Place: ecs.Place{Account: f.account, Region: f.region},
 	}, nil
 }

@@ -29,8 +29,9 @@ type DevConfig struct {
 	Nodes, Zones   int
 	CPU, MemoryMiB int32
 	// AnyKey takes requests of keys that are not known, whatever their signature.
-	AnyKey bool
-	Log    *slog.Logger
+	AnyKey   bool
+	Settings Settings
+	Log      *slog.Logger
 	// Ready is called once, when all nodes have joined.
 	Ready func(DevInfo)
 }

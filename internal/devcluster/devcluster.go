@@ -25,6 +25,7 @@ type Config struct {
 	Place ecs.Place
 	// EtcdEndpoints are of an etcd that runs elsewhere; none means one of our own.
 	EtcdEndpoints []string
+	Settings      Settings
 	// Node is the agent's part; nil runs the control plane alone.
 	Node *NodeConfig
 	Log  *slog.Logger
@@ -41,6 +42,9 @@ type Info struct {
 
 // Run runs an installation until ctx ends or a part of it fails. Containers run on when it returns.
 func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.Settings.Check(); err != nil {
+		return err
+	}
 	dir, lock, err := openDataDir(cfg.DataDir)
 	if err != nil {
 		return err

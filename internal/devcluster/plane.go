@@ -60,8 +60,8 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	api, err := ecsapi.New(ecsapi.Config{
 		Store: p.store, Place: cfg.Place, Log: cfg.Log,
 		Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) },
-		Endpoint:  agentEndpoints,
-		Caller:    func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },
+		Endpoint:  agentEndpoints, MaxRunCount: cfg.Settings.MaxRunTasks, Subnets: cfg.Settings.subnets(cfg.Place),
+		Caller: func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },
 	})
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (p *plane) parts() []part {
 			return orphans.Run(ctx, orphans.Config{Store: p.store, Log: p.cfg.Log})
 		}},
 		{"reaper", func(ctx context.Context) error {
-			return reap.Run(ctx, reap.Config{Store: p.store, Log: p.cfg.Log})
+			return reap.Run(ctx, reap.Config{Store: p.store, Keep: p.cfg.Settings.StoppedTaskRetention, Log: p.cfg.Log})
 		}},
 		{"definitions", func(ctx context.Context) error {
 			return definitions.Run(ctx, definitions.Config{Store: p.store, Log: p.cfg.Log})

@@ -65,7 +65,7 @@ func newWorld(ctx context.Context, cfg DevConfig, ring *keyring.Ring, failed fun
 		full: make(chan struct{}), joined: map[domain.InstanceID]bool{},
 	}
 	w.client, base.joined = w.inside.client(), w.hasJoined
-	p, err := newPlane(ctx, Config{Place: cfg.Place, Log: cfg.Log}, base)
+	p, err := newPlane(ctx, Config{Place: cfg.Place, Settings: cfg.Settings, Log: cfg.Log}, base)
 	if err != nil {
 		return nil, err
 	}

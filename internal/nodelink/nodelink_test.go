@@ -312,3 +312,24 @@ func TestDeregisteredInstanceIsDisconnected(t *testing.T) {
 		t.Errorf("closed with %v", code)
 	}
 }
+
+// TestInterfaceTravelsWithItsTask: an agent is told the address, the subnet's range and the names that it needs.
+func TestInterfaceTravelsWithItsTask(t *testing.T) {
+	f := newFixture(t, time.Minute)
+	f.update(func(tx *state.Tx) {
+		i, err := lifecycle.NewInterface(tx, lifecycle.Subnets{}, &ecs.AwsVpcConfiguration{Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lifecycle.Create(tx, 1, lifecycle.Spec{Cluster: "default", Definition: f.def, Instance: f.inst, Interface: i, EnableExecuteCommand: true})
+	})
+	sync := expect[acs.Tasks](f.dial(), acs.TypeSync)
+	if len(sync.Run) != 1 || sync.Run[0].Interface == nil || !sync.Run[0].EnableExecuteCommand {
+		t.Fatalf("sync: %+v", sync.Run)
+	}
+	got := sync.Run[0].Interface
+	if got.CIDR != "100.64.0.0/20" || got.Address != (ecs.IPv4{100, 64, 0, 4}) || got.MAC != "0a:58:64:40:00:04" || got.SubnetID != "subnet-1" ||
+		got.PrivateDNSName != place.PrivateDNSName(got.Address) || len(got.SecurityGroups) != 1 || len(got.AttachmentID) != 36 {
+		t.Errorf("interface: %+v", got)
+	}
+}

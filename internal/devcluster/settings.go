@@ -1,0 +1,42 @@
+package devcluster
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
+)
+
+// Settings are what AWS fixes and an installation may choose. The zero value is as AWS has it.
+type Settings struct {
+	// StoppedTaskRetention is how long a stopped task can be described; 0 is an hour.
+	StoppedTaskRetention time.Duration
+	// MaxRunTasks is the largest count of a RunTask; 0 is 10.
+	MaxRunTasks int
+	// SubnetRange is what subnets are cut from that are named before they are made; the zero value is 100.64.0.0/10.
+	SubnetRange netip.Prefix
+}
+
+// mostRunTasks keeps the tasks of one call within one transaction.
+const mostRunTasks = 1000
+
+// Check refuses settings that cannot be.
+func (s Settings) Check() error {
+	switch {
+	case s.StoppedTaskRetention < 0:
+		return errors.New("the retention of stopped tasks is less than nothing")
+	case s.MaxRunTasks < 0 || s.MaxRunTasks > mostRunTasks:
+		return fmt.Errorf("one RunTask makes between 1 and %d tasks, not %d", mostRunTasks, s.MaxRunTasks)
+	case s.SubnetRange.IsValid() && (!s.SubnetRange.Addr().Is4() || s.SubnetRange.Bits() > 28):
+		return fmt.Errorf("the range for subnets, %v, is no IPv4 range of at least 16 addresses", s.SubnetRange)
+	}
+	return nil
+}
+
+// subnets says what subnets become that are named first, in the zones that most AWS regions have.
+func (s Settings) subnets(p ecs.Place) lifecycle.Subnets {
+	return lifecycle.Subnets{Range: s.SubnetRange, Zones: []string{p.Region + "a", p.Region + "b", p.Region + "c"}}
+}
