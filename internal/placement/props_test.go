@@ -386,3 +386,32 @@ func checkStop(t *state.Tables, task *ecs.Task, strategy []ecs.PlacementStrategy
 	}
 	return nil
 }
+
+// TestNestedSpread: zones stay even though racks within them are spread by too.
+func TestNestedSpread(t *testing.T) {
+	s := open(t)
+	var instances []*ecs.Instance
+	for n := range byte(12) {
+		i := instance(n+1, 1000, 1000)
+		i.Attributes = []ecs.Attribute{{Name: zone, Value: string('a' + rune(n/4))}, {Name: "rack", Value: string('0' + rune(n))}}
+		instances = append(instances, i)
+	}
+	if err := fill(s, instances, nil); err != nil {
+		t.Fatal(err)
+	}
+	placed, _ := placement.Place(&s.View().Tables, placement.Request{Cluster: "c", Definition: definition(1, 4), Count: 24,
+		Strategy: []ecs.PlacementStrategy{spreadZones, {Type: "spread", Field: "attribute:rack"}}})
+	inZone, on := [3]int{}, [13]int{}
+	for k, p := range placed {
+		inZone[(p.Instance[15]-1)/4]++
+		on[p.Instance[15]]++
+		if lowest := min(inZone[0], inZone[1], inZone[2]); max(inZone[0], inZone[1], inZone[2]) > lowest+1 {
+			t.Fatalf("after %d tasks zones have %v", k+1, inZone)
+		}
+	}
+	for n, c := range on[1:] {
+		if c != 2 {
+			t.Errorf("rack %d has %d of 24", n, c)
+		}
+	}
+}
