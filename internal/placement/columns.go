@@ -67,9 +67,13 @@ type partition struct {
 	counters int
 }
 
-// partition parts the instances by the values of the attributes that are spread by. Instances without one are together.
+// partition parts the instances by the values of the attributes that are spread by, and is nil if there are none. Instances
+// without one are together.
 func (c *check) partition(r *state.Roster) *partition {
 	names := c.order.attributes
+	if names == nil {
+		return nil
+	}
 	return r.Memo(partitionKey(strings.Join(names, "\x00")), func() any { return newPartition(r, names) }).(*partition)
 }
 

@@ -177,22 +177,66 @@ func (c *check) fill(s *cells) []Placement {
 // sort looks at all instances and puts those that can take a task, as far as is seen without their devices and connections,
 // in order.
 func (c *check) sort(r *state.Roster) *cells {
-	fit := c.fitting(r)
-	if c.order.attributes == nil {
-		return c.single(fit.candidates)
-	}
+	made, in := make([]candidate, 0, len(r.Instances)), make([][]*candidate, 1)
 	parts := c.partition(r)
+	if parts != nil {
+		in = make([][]*candidate, len(parts.paths))
+	}
+	groups := c.fitting(r, parts, func(n *candidate) {
+		made = append(made, *n)
+		in[n.cell] = append(in[n.cell], &made[len(made)-1])
+	})
+	if parts == nil {
+		return c.single(in[0])
+	}
+	return c.parted(parts, in, groups)
+}
+
+// best is the first candidate of all, for one task, found without a list of them. It is nil if there is none, or if it
+// turns out not to be one: then sort tells more.
+func (c *check) best(r *state.Roster) *candidate {
+	if len(r.Instances) == 0 {
+		return nil
+	}
+	first := make([]candidate, 1)
+	parts := c.partition(r)
+	if parts != nil {
+		first = make([]candidate, len(parts.paths))
+	}
+	groups := c.fitting(r, parts, func(n *candidate) {
+		if b := &first[n.cell]; b.instance == nil || c.order.compare(n, b, nil, nil) < 0 {
+			*b = *n
+		}
+	})
+	top := &first[0]
+	if parts != nil {
+		in := make([][]*candidate, len(first))
+		for k := range first {
+			if first[k].instance != nil {
+				in[k] = []*candidate{&first[k]}
+			}
+		}
+		s := c.parted(parts, in, groups)
+		if len(s.heap.items) == 0 {
+			return nil
+		}
+		top = s.heap.items[0].candidates.items[0]
+	}
+	if top.instance == nil || !c.connected(top.instance.ID) || c.devices(top) != "" {
+		return nil
+	}
+	return top
+}
+
+// parted makes cells of the candidates in each of them.
+func (c *check) parted(parts *partition, in [][]*candidate, groups []int32) *cells {
 	counters := make([]int32, parts.counters)
-	for at, n := range fit.groups {
+	for at, n := range groups {
 		if n > 0 {
 			for _, p := range parts.paths[parts.cellOf[at]] {
 				counters[p] += n
 			}
 		}
-	}
-	in := make([][]*candidate, len(parts.paths))
-	for _, n := range fit.candidates {
-		in[n.cell] = append(in[n.cell], n)
 	}
 	var items []*cell
 	for k, candidates := range in {
@@ -203,44 +247,35 @@ func (c *check) sort(r *state.Roster) *cells {
 	return c.order.cells(items, counters)
 }
 
-// fitting are candidates, and the count of the group of every instance of the roster.
-type fitting struct {
-	candidates []*candidate
-	groups     []int32
-}
-
-func (c *check) fitting(r *state.Roster) fitting {
+// fitting calls add with each candidate, which it may copy, and gives the count of the group of every instance of the
+// roster, where that matters.
+func (c *check) fitting(r *state.Roster, parts *partition, add func(*candidate)) (groups []int32) {
 	uses := make([]*state.Use, len(r.Instances))
 	c.tables.EachInUse(r, func(at int, u *state.Use) { uses[at] = u })
-	f := fitting{groups: c.groupCounts(r), candidates: make([]*candidate, 0, len(r.Instances))}
+	groups = c.groupCounts(r)
 	ok := c.eligible(r)
-	var cellOf []int32
-	if c.order.attributes != nil {
-		cellOf = c.partition(r).cellOf
-	}
-	made := make([]candidate, 0, len(r.Instances))
+	var n candidate // one for all: add gets its address
 	for at, i := range r.Instances {
 		if !ok[at] || !c.considers(i) {
 			continue
 		}
-		n := makeCandidate(i, uses[at])
-		if f.groups != nil {
-			n.group = f.groups[at]
+		n = makeCandidate(i, uses[at])
+		if groups != nil {
+			n.group = groups[at]
 		}
 		if c.resources(&n) != "" || c.distinct && n.group > 0 || !c.meetsAll(&n) {
 			continue
 		}
-		if cellOf != nil {
-			n.cell = cellOf[at]
+		if parts != nil {
+			n.cell = parts.cellOf[at]
 		}
 		if c.order.random {
 			n.arrival = c.interval(&n)
 		}
 		n.load = n.loadWith(&c.needs)
-		made = append(made, n)
-		f.candidates = append(f.candidates, &made[len(made)-1])
+		add(&n)
 	}
-	return f
+	return groups
 }
 
 // meetsAll looks at the constraints that are not looked at once for a roster.

@@ -81,6 +81,11 @@ func Place(t *state.Tables, r Request) ([]Placement, []Failure) {
 		}
 	}
 	roster := t.Roster(r.Cluster)
+	if r.Count == 1 {
+		if top := c.best(roster); top != nil {
+			return []Placement{c.take(top)}, nil
+		}
+	}
 	placed := c.fill(c.sort(roster))
 	if len(placed) < r.Count {
 		return placed, c.failures(roster, placed)

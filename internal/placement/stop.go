@@ -89,8 +89,10 @@ func (s *stopping) leaving(i *ecs.Instance, group string) *leaving {
 }
 
 func (s *stopping) cells(r *state.Roster, byInstance map[int]*leaving, like *ecs.Task) heap[*leavingCell] {
-	c := &check{order: s.order}
-	parts := c.partition(r)
+	parts := newPartition(r, nil)
+	if len(s.order.attributes) > 0 {
+		parts = (&check{order: s.order}).partition(r)
+	}
 	s.counters = make([]int32, parts.counters)
 	for id, n := range s.tables.GroupCounts(like.Cluster, like.Group) {
 		if at, found := r.Find(id); found {
