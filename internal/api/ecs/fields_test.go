@@ -30,7 +30,7 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.ListTaskDefinitionsInput]():          "FamilyPrefix MaxResults NextToken Sort Status",
 	reflect.TypeFor[sdk.ListTaskDefinitionFamiliesInput]():   "FamilyPrefix MaxResults NextToken Status",
 	reflect.TypeFor[sdk.DescribeContainerInstancesInput]():   "ContainerInstances Cluster Include",
-	reflect.TypeFor[sdk.ListContainerInstancesInput]():       "Cluster MaxResults NextToken Status",
+	reflect.TypeFor[sdk.ListContainerInstancesInput]():       "Cluster Filter MaxResults NextToken Status",
 	reflect.TypeFor[sdk.DeregisterContainerInstanceInput]():  "ContainerInstance Cluster Force",
 	reflect.TypeFor[sdk.StopTaskInput]():                     "Task Cluster Reason",
 	reflect.TypeFor[sdk.DescribeTasksInput]():                "Tasks Cluster Include",
@@ -40,6 +40,12 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.UntagResourceInput]():                "ResourceArn TagKeys",
 	reflect.TypeFor[sdk.ListTagsForResourceInput]():          "ResourceArn",
 	reflect.TypeFor[sdk.SubmitAttachmentStateChangesInput](): "Attachments Cluster",
+	// Only ACTIVE and DRAINING can be asked for.
+	reflect.TypeFor[sdk.UpdateContainerInstancesStateInput](): "Cluster ContainerInstances Status",
+	reflect.TypeFor[sdk.UpdateContainerAgentInput]():          "Cluster ContainerInstance",
+	reflect.TypeFor[sdk.PutAttributesInput]():                 "Attributes Cluster",
+	reflect.TypeFor[sdk.DeleteAttributesInput]():              "Attributes Cluster",
+	reflect.TypeFor[sdk.ListAttributesInput]():                "AttributeName AttributeValue Cluster MaxResults NextToken TargetType",
 	// Fields of definitions are stored, given back and, if an agent cannot do them, refused at placement or by the agent.
 	reflect.TypeFor[sdk.RegisterTaskDefinitionInput](): "ContainerDefinitions Family Cpu EnableFaultInjection EphemeralStorage ExecutionRoleArn " +
 		"InferenceAccelerators IpcMode Memory NetworkMode PidMode PlacementConstraints ProxyConfiguration RequiresCompatibilities RuntimePlatform Tags TaskRoleArn Volumes",

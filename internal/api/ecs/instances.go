@@ -12,6 +12,8 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/lifecycle"
+	"roadstead.dev/roadstead/internal/placement"
+	"roadstead.dev/roadstead/internal/placement/query"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -51,9 +53,6 @@ func (a *API) DescribeContainerInstances(_ context.Context, in *sdk.DescribeCont
 // ListContainerInstances lists a cluster's instances, those that are not INACTIVE unless a status is asked for.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListContainerInstances.html
 func (a *API) ListContainerInstances(_ context.Context, in *sdk.ListContainerInstancesInput) (*sdk.ListContainerInstancesOutput, error) {
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
 	if in.Status != "" && !known(in.Status) {
 		return nil, fault.New(fault.InvalidParameter, "Invalid status: %q.", string(in.Status))
 	}
@@ -62,7 +61,11 @@ func (a *API) ListContainerInstances(_ context.Context, in *sdk.ListContainerIns
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPager(in.MaxResults, in.NextToken, "ListContainerInstances", cluster, string(in.Status))
+	meant, err := a.instanceFilter(t, cluster, str(in.Filter))
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPager(in.MaxResults, in.NextToken, "ListContainerInstances", cluster, string(in.Status), str(in.Filter))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +75,7 @@ func (a *API) ListContainerInstances(_ context.Context, in *sdk.ListContainerIns
 	}
 	ids := func(yield func(ecs.InstanceID) bool) {
 		for i := range t.Instances.InClusterFrom(cluster, first) {
-			if listed(i, in.Status) && !yield(i.ID) {
+			if listed(i, in.Status) && meant(i) && !yield(i.ID) {
 				return
 			}
 		}
@@ -83,6 +86,19 @@ func (a *API) ListContainerInstances(_ context.Context, in *sdk.ListContainerIns
 		arns[n] = a.Place.InstanceARN(cluster, id)
 	}
 	return &sdk.ListContainerInstancesOutput{ContainerInstanceArns: arns, NextToken: next}, nil
+}
+
+// instanceFilter makes a condition of an expression of the cluster query language; "" is any instance.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-query-language.html
+func (a *API) instanceFilter(t *state.Tables, cluster, filter string) (func(*ecs.Instance) bool, error) {
+	if filter == "" {
+		return func(*ecs.Instance) bool { return true }, nil
+	}
+	e, err := query.Parse(filter)
+	if err != nil {
+		return nil, fault.New(fault.InvalidParameter, "Invalid filter expression: %v.", err)
+	}
+	return placement.Filter(t, cluster, e, a.Connected), nil
 }
 
 var errToken = fault.New(fault.InvalidParameter, "Invalid token.")
@@ -129,7 +145,7 @@ func (a *API) DeregisterContainerInstance(ctx context.Context, in *sdk.Deregiste
 		ended = a.endTasks(tx, id)
 		i := *old
 		if i.Status != ecs.InstanceInactive {
-			i.Status = ecs.InstanceInactive
+			i.Status, i.StatusReason = ecs.InstanceInactive, ""
 			i.Version++
 			tx.Instances.Put(&i)
 		}
@@ -181,7 +197,8 @@ func (a *API) wireInstance(t *state.Tables, i *ecs.Instance, include map[types.C
 		Version:              i.Version,
 		VersionInfo:          &types.VersionInfo{AgentHash: ptr(i.AgentHash), AgentVersion: ptr(i.AgentVersion), DockerVersion: ptr(i.RuntimeVersion)},
 		Attributes:           mirror.Slice[types.Attribute](i.Attributes),
-		Attachments:          []types.Attachment{},
+		CapacityProviderName: ptr(i.CapacityProvider),
+		Attachments:          a.instanceAttachments(t, i.ID),
 		RegisteredResources:  wireResources(i.Registered, ecs.Resources{}),
 		RemainingResources:   wireResources(i.Registered, t.InUse(i.ID)),
 		Tags:                 []types.Tag{},
@@ -191,9 +208,35 @@ func (a *API) wireInstance(t *state.Tables, i *ecs.Instance, include map[types.C
 		out.Tags = wireTags(i.Tags)
 	}
 	if include[types.ContainerInstanceFieldContainerInstanceHealth] {
-		// Agents' own checks are not kept yet, so there is nothing that could be said.
-		out.HealthStatus = &types.ContainerInstanceHealthStatus{
-			OverallStatus: types.InstanceHealthCheckStateInsufficientData, Details: []types.InstanceHealthCheckResult{}}
+		out.HealthStatus = a.instanceHealth(out.AgentConnected)
+	}
+	return out
+}
+
+// instanceHealth says what is known of an instance's health: whether its agent is connected. Agents report no checks of their
+// runtimes, so that a connected one's instance is not known to be well.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-health.html
+func (a *API) instanceHealth(connected bool) *types.ContainerInstanceHealthStatus {
+	overall, link := types.InstanceHealthCheckStateInsufficientData, types.InstanceHealthCheckStateOk
+	if !connected {
+		overall, link = types.InstanceHealthCheckStateImpaired, types.InstanceHealthCheckStateImpaired
+	}
+	return &types.ContainerInstanceHealthStatus{OverallStatus: overall, Details: []types.InstanceHealthCheckResult{
+		{Type: types.InstanceHealthCheckTypeAgentConnectivity, Status: link, LastUpdated: moment(a.now())},
+		{Type: types.InstanceHealthCheckTypeContainerRuntime, Status: types.InstanceHealthCheckStateInsufficientData},
+	}}
+}
+
+// instanceAttachments are the network interfaces of the tasks on an instance that have not STOPPED; never nil.
+func (a *API) instanceAttachments(t *state.Tables, id ecs.InstanceID) []types.Attachment {
+	out := []types.Attachment{}
+	if t.InUse(id).ENIs == 0 {
+		return out
+	}
+	for task := range t.Tasks.OnInstance(id) {
+		if task.LastStatus < ecs.TaskStopped {
+			out = append(out, a.wireAttachments(task)...)
+		}
 	}
 	return out
 }

@@ -41,9 +41,6 @@ var refusals = map[reflect.Type][]refusal{
 	reflect.TypeFor[sdk.ListTasksInput](): {
 		{"DaemonName", fault.Unsupported, notYet},
 	},
-	reflect.TypeFor[sdk.ListContainerInstancesInput](): {
-		{"Filter", fault.Unsupported, notYet},
-	},
 }
 
 // refusalPlan is the table with names looked up.

@@ -112,8 +112,8 @@ var refusedInstances = []refused{
 		return only(f.DescribeContainerInstances(f.ctx, &sdk.DescribeContainerInstancesInput{ContainerInstances: []string{"x"}}))
 	}, "InvalidParameterException: containerInstanceId length should be one of [32,36]"},
 	{"list filter", func(f *fixture) error {
-		return only(f.ListContainerInstances(f.ctx, &sdk.ListContainerInstancesInput{Filter: aws.String("attribute:a == b")}))
-	}, "UnsupportedFeatureException: filter is not supported yet."},
+		return only(f.ListContainerInstances(f.ctx, &sdk.ListContainerInstancesInput{Filter: aws.String("attribute:a = b")}))
+	}, "InvalidParameterException: Invalid filter expression: at offset 12: expected an operator such as == or in, found \"=\"."},
 	{"list status", func(f *fixture) error {
 		return only(f.ListContainerInstances(f.ctx, &sdk.ListContainerInstancesInput{Status: "X"}))
 	}, `InvalidParameterException: Invalid status: "X".`},

@@ -45,7 +45,8 @@ func (a *API) RegisterContainerInstance(ctx context.Context, in *sdk.RegisterCon
 	}
 	var out types.ContainerInstance
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
-		if _, err := cluster(&tx.Tables, name); err != nil {
+		c, err := cluster(&tx.Tables, name)
+		if err != nil {
 			return err
 		}
 		old, err := a.registered(&tx.Tables, in, r, name)
@@ -56,6 +57,8 @@ func (a *API) RegisterContainerInstance(ctx context.Context, in *sdk.RegisterCon
 		if old != nil {
 			copied := *old
 			i = &copied
+		} else if err := r.join(c, i); err != nil {
+			return err
 		}
 		r.apply(i)
 		tx.Instances.Put(i)
@@ -239,6 +242,21 @@ func (r *registration) apply(i *ecs.Instance) {
 	if len(i.Tags) == 0 {
 		i.Tags = nil
 	}
+}
+
+// join puts a new instance into the capacity provider that its agent names, which the cluster must have. Agents try again
+// after this exception: the provider may be on its way. Later registrations change nothing.
+func (r *registration) join(c *ecs.Cluster, i *ecs.Instance) error {
+	name := r.attributes[ecs.AttributeCapacityProvider]
+	if name == "" {
+		return nil
+	}
+	if ecs.IsFargateProvider(name) || !slices.Contains(c.CapacityProviders, name) {
+		return fault.New(fault.Client, "The capacity provider %s, which the attribute %s names, is none of the cluster's that instances can belong to.",
+			name, ecs.AttributeCapacityProvider)
+	}
+	i.CapacityProvider = name
+	return nil
 }
 
 func isCapability(name string) bool {

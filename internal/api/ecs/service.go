@@ -46,7 +46,12 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "RegisterContainerInstance", a.RegisterContainerInstance)
 	wire.Handle(s, "DescribeContainerInstances", a.DescribeContainerInstances)
 	wire.Handle(s, "ListContainerInstances", a.ListContainerInstances)
+	wire.Handle(s, "UpdateContainerInstancesState", a.UpdateContainerInstancesState)
+	wire.Handle(s, "UpdateContainerAgent", a.UpdateContainerAgent)
 	wire.Handle(s, "DeregisterContainerInstance", a.DeregisterContainerInstance)
+	wire.Handle(s, "PutAttributes", a.PutAttributes)
+	wire.Handle(s, "DeleteAttributes", a.DeleteAttributes)
+	wire.Handle(s, "ListAttributes", a.ListAttributes)
 
 	wire.Handle(s, "RunTask", a.RunTask)
 	wire.Handle(s, "StartTask", a.StartTask)
