@@ -16,6 +16,8 @@ type nodeFlags struct {
 	imports             []string
 	insecure            []string
 	reserve             int32
+	attributes          map[string]string
+	capacityProvider    string
 }
 
 func (f *nodeFlags) add(cmd *cobra.Command) {
@@ -24,10 +26,13 @@ func (f *nodeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.imports, "import", nil, "docker or OCI archive to import at the start, if it is not there (may be given again)")
 	cmd.Flags().StringSliceVar(&f.insecure, "insecure-registry", nil, "registries, HOST[:PORT], that speak plain HTTP; loopback ones may always")
 	cmd.Flags().Int32Var(&f.reserve, "reserve-memory", 128, "memory that tasks don't get, in MiB")
+	cmd.Flags().StringToStringVar(&f.attributes, "attribute", nil, "custom attributes, NAME=VALUE, that the machine registers with")
+	cmd.Flags().StringVar(&f.capacityProvider, "capacity-provider", "", "capacity provider, one of the cluster's, that the machine belongs to")
 }
 
 func (f *nodeFlags) config() *devcluster.NodeConfig {
-	return &devcluster.NodeConfig{Cluster: f.cluster, Containerd: f.containerd, Imports: f.imports, InsecureRegistries: f.insecure, ReservedMiB: f.reserve}
+	return &devcluster.NodeConfig{Cluster: f.cluster, Containerd: f.containerd, Imports: f.imports, InsecureRegistries: f.insecure, ReservedMiB: f.reserve,
+		Attributes: f.attributes, CapacityProvider: f.capacityProvider}
 }
 
 func agentCommand() *cobra.Command {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -33,6 +35,22 @@ type NodeConfig struct {
 	InsecureRegistries []string
 	// ReservedMiB is memory that tasks don't get.
 	ReservedMiB int32
+	// Attributes are custom ones that the machine registers with for the first time.
+	Attributes map[string]string
+	// CapacityProvider is the one, of the cluster's, that the machine belongs to; empty is none.
+	CapacityProvider string
+}
+
+// attributes are what the machine's owner says of it, in an order that is always the same.
+func (c *NodeConfig) attributes() []ecs.Attribute {
+	var out []ecs.Attribute
+	for _, name := range slices.Sorted(maps.Keys(c.Attributes)) {
+		out = append(out, ecs.Attribute{Name: name, Value: c.Attributes[name]})
+	}
+	if c.CapacityProvider != "" {
+		out = append(out, ecs.Attribute{Name: ecs.AttributeCapacityProvider, Value: c.CapacityProvider})
+	}
+	return out
 }
 
 // AgentConfig is for a node whose control plane is elsewhere.
@@ -103,8 +121,8 @@ func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog
 	var once sync.Once
 	n.agent, err = agent.New(agent.Config{
 		ServerURL: info.Endpoint, Cluster: cfg.Cluster, MakeCluster: true, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"), RunDir: dir.Run(),
-		ReservedMemoryMiB: cfg.ReservedMiB,
-		Images:            n.images, Runtime: n.runtime, Network: network, Logs: n.shipper, Metadata: endpoint,
+		ReservedMemoryMiB: cfg.ReservedMiB, Attributes: cfg.attributes(),
+		Images: n.images, Runtime: n.runtime, Network: network, Logs: n.shipper, Metadata: endpoint,
 		Log: log,
 		OnConnected: func() {
 			once.Do(func() {
