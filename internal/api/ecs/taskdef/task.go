@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/placement"
 )
 
 // Bounds of a task's size on instances.
@@ -74,16 +75,8 @@ func validatePlatform(d *ecs.TaskDefinition) error {
 }
 
 func validateTaskLists(d *ecs.TaskDefinition) error {
-	if len(d.PlacementConstraints) > 10 {
-		return refuse("Placement constraints list cannot be longer than 10.")
-	}
-	for _, c := range d.PlacementConstraints {
-		if c.Type != "memberOf" {
-			return refuse("Invalid placement constraint type: %s.", c.Type)
-		}
-		if c.Expression == "" {
-			return refuse("Placement constraint expression should not be null or empty.")
-		}
+	if err := placement.ValidateDefinitionConstraints(d.PlacementConstraints); err != nil {
+		return err
 	}
 	for _, a := range d.InferenceAccelerators {
 		if a.DeviceName == "" || a.DeviceType == "" {
