@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"testing"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -84,5 +85,26 @@ func benchTask(i int) *ecs.Task {
 		DesiredStatus: ecs.TaskRunning, Group: "service:web", StartedBy: "ecs-svc/1234567890", LaunchType: ecs.LaunchEC2, Version: 1,
 		CreatedAt: 1_767_225_600_000, Reserved: ecs.Resources{CPU: 256, MemoryMiB: 512},
 		Containers: []ecs.Container{{Name: "app", ID: "0b1f4f6e-31c5-4b5c-9f65-2f0d2a3a0d11", LastStatus: ecs.TaskPending}},
+	}
+}
+
+// BenchmarkFreeAddress looks for an address of a /16 in which every second one is taken.
+func BenchmarkFreeAddress(b *testing.B) {
+	s := benchStore(b)
+	err := s.Update(b.Context(), func(tx *state.Tx) error {
+		for n := range 1 << 15 {
+			tx.Tasks.Put(&ecs.Task{ID: ecs.NewTaskID(), LastStatus: ecs.TaskRunning,
+				Interface: &ecs.NetworkInterface{SubnetID: "s", Address: ecs.IPv4{10, 0, byte(n >> 7), byte(n << 1)}}})
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, ok := tx.FreeAddress("s", ecs.IPv4{10, 0, 0, 4}, ecs.IPv4{10, 0, 255, 254}); !ok {
+				return errors.New("no address")
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
 	}
 }

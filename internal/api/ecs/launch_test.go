@@ -230,6 +230,31 @@ func TestExecNeedsAnAgentThatCan(t *testing.T) {
 	}
 }
 
+// TestFargateOverTheWire: the SDK reads what a task with an interface shows.
+func TestFargateOverTheWire(t *testing.T) {
+	f := newFixture(t)
+	f.cluster()
+	fargateInstance(f)
+	f.register(fargate)
+	c := newClient(t, f)
+	in := &sdk.RunTaskInput{TaskDefinition: aws.String("fargate"), LaunchType: "FARGATE", Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("")}}}
+	inSubnet(in)
+	made := must(c.RunTask(f.ctx, in)).Tasks[0]
+	f.submit(*made.TaskArn, "RUNNING")
+	task := must(c.DescribeTasks(f.ctx, &sdk.DescribeTasksInput{Tasks: []string{*made.TaskArn}})).Tasks[0]
+	if task.PlatformVersion == nil || task.ContainerInstanceArn != nil || len(task.Attachments) != 1 || len(task.Attachments[0].Details) != 5 ||
+		task.Containers[0].NetworkInterfaces[0].PrivateIpv4Address == nil || *task.Containers[0].TaskArn != *task.TaskArn || task.Connectivity != "CONNECTED" {
+		t.Errorf("task: %s", asJSON(t, task))
+	}
+	if len(task.Tags) != 0 || len(made.Tags) != 1 {
+		t.Errorf("tags without being asked for: %v", task.Tags)
+	}
+	p := must(c.GetTaskProtection(f.ctx, &sdk.GetTaskProtectionInput{Cluster: aws.String("default"), Tasks: []string{*made.TaskArn}}))
+	if len(p.Failures) != 1 || *p.Failures[0].Reason != "TASK_NOT_VALID" || p.ProtectedTasks == nil {
+		t.Errorf("protection: %s", asJSON(t, p))
+	}
+}
+
 // TestSubmitAttachments: what agents say of interfaces and managed agents is shown.
 func TestSubmitAttachments(t *testing.T) {
 	f := newFixture(t)
