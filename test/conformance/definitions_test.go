@@ -166,3 +166,19 @@ func TestDefinitionsCLI(t *testing.T) {
 		t.Error("an absent field is there")
 	}
 }
+
+// TestDefinitionDeletion: only revisions that are INACTIVE are deleted, and they stay for those who use them.
+func TestDefinitionDeletion(t *testing.T) {
+	s := begin(t)
+	d := s.define(nil)
+	in := &ecs.DeleteTaskDefinitionsInput{TaskDefinitions: []string{*d.TaskDefinitionArn}}
+	out := must[ecs.DeleteTaskDefinitionsOutput](s)(s.ecs.DeleteTaskDefinitions(s.ctx, in))
+	if len(out.TaskDefinitions) != 0 || len(out.Failures) != 1 || aws.ToString(out.Failures[0].Arn) != *d.TaskDefinitionArn {
+		t.Errorf("delete an active one: %+v", out)
+	}
+	must[ecs.DeregisterTaskDefinitionOutput](s)(s.ecs.DeregisterTaskDefinition(s.ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: d.TaskDefinitionArn}))
+	out = must[ecs.DeleteTaskDefinitionsOutput](s)(s.ecs.DeleteTaskDefinitions(s.ctx, in))
+	if len(out.TaskDefinitions) != 1 || len(out.Failures) != 0 || out.TaskDefinitions[0].Status != types.TaskDefinitionStatusDeleteInProgress || out.TaskDefinitions[0].DeleteRequestedAt == nil {
+		t.Errorf("delete an inactive one: %+v", out)
+	}
+}

@@ -10,6 +10,7 @@
 //	ROADSTEAD_CONFORMANCE_CLUSTER    a cluster with at least two container instances that can pull from a public registry, or
 //	                                 "none". It must be set where the endpoint is; with "none" the tests that need
 //	                                 instances are skipped, and say so.
+//	ROADSTEAD_CONFORMANCE_SUBNETS    subnets that tasks on Fargate may use and reach a public registry from, or "none" likewise.
 //	AWS_REGION, AWS_ACCESS_KEY_ID... as for every AWS client.
 //
 // go test ./test/conformance -v

@@ -33,6 +33,7 @@ const image = "public.ecr.aws/docker/library/busybox:latest"
 // target is what the suite runs against.
 type target struct {
 	endpoint, cluster string
+	subnets           []string
 	ecs               *ecs.Client
 	logs              *cloudwatchlogs.Client
 	sts               *sts.Client
@@ -55,6 +56,11 @@ func run(m *testing.M) int {
 	}
 	if the.cluster == "" {
 		return fail(errors.New("say in ROADSTEAD_CONFORMANCE_CLUSTER which cluster has container instances, or none"))
+	}
+	if s := os.Getenv("ROADSTEAD_CONFORMANCE_SUBNETS"); s != "" && s != "none" {
+		the.subnets = strings.Split(s, ",")
+	} else if s == "" && the.subnets == nil {
+		return fail(errors.New("say in ROADSTEAD_CONFORMANCE_SUBNETS which subnets tasks on Fargate may use, with commas between them, or none"))
 	}
 	if err := connect(context.Background()); err != nil {
 		return fail(err)
@@ -88,7 +94,7 @@ func startDev() (stop func(), err error) {
 		cancel()
 		return nil, err
 	case info := <-ready:
-		the.endpoint, the.cluster = info.Endpoint, "default"
+		the.endpoint, the.cluster, the.subnets = info.Endpoint, "default", []string{"subnet-00000000000000001"}
 		for k, v := range map[string]string{
 			"AWS_ACCESS_KEY_ID": info.Root.AccessKeyID, "AWS_SECRET_ACCESS_KEY": info.Root.SecretAccessKey, "AWS_SESSION_TOKEN": "",
 			"AWS_REGION": info.Place.Region, "AWS_DEFAULT_REGION": info.Place.Region,
@@ -144,6 +150,14 @@ func beginOnInstances(t *testing.T) *suite {
 		t.Skip("needs container instances, and ROADSTEAD_CONFORMANCE_CLUSTER=none says that there are none")
 	}
 	return begin(t)
+}
+
+// beginOnFargate is begin for tests that run tasks on Fargate in the cluster with the instances.
+func beginOnFargate(t *testing.T) *suite {
+	if len(the.subnets) == 0 {
+		t.Skip("needs a subnet, and ROADSTEAD_CONFORMANCE_SUBNETS=none says that there is none")
+	}
+	return beginOnInstances(t)
 }
 
 // cleanup runs f after the test, with a context that has not ended. NotFound errors are as good as none.
@@ -219,6 +233,9 @@ func (s *suite) define(change func(*ecs.RegisterTaskDefinitionInput)) *types.Tas
 	}
 	s.cleanup(func(ctx context.Context) error {
 		_, err := s.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: out.TaskDefinition.TaskDefinitionArn})
+		if codeOf(err) == "ClientException" { // it was deleted
+			return nil
+		}
 		return err
 	})
 	return out.TaskDefinition

@@ -70,6 +70,10 @@ func (e *Engine) connect(ctx context.Context, d *ecs.TaskDefinition, c *ecs.Cont
 	switch containerNetwork(d, c) {
 	case ecs.NetworkNone:
 		return ip, nil
+	case ecs.NetworkAwsvpc:
+		if e.cfg.Simulated { // its interface is the server's word alone
+			return ip, nil
+		}
 	case ecs.NetworkHost:
 		spec.NetNS = "host"
 		l.bindings = hostBindings(c)
