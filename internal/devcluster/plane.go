@@ -16,7 +16,6 @@ import (
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
-	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/logstore"
 	"roadstead.dev/roadstead/internal/nodelink"
 	"roadstead.dev/roadstead/internal/state"
@@ -40,8 +39,6 @@ type foundation struct {
 	ring *keyring.Ring
 	// keys are whose requests are taken: those of the ring, or more.
 	keys wire.KeySource
-	// zones are those of subnets that are named for the first time, in turn.
-	zones []string
 	// joined, if set, is told of each agent's session that begins.
 	joined func(ecs.InstanceID)
 }
@@ -61,7 +58,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 		return nil, err
 	}
 	api, err := ecsapi.New(ecsapi.Config{
-		Store: p.store, Place: cfg.Place, Log: cfg.Log, Subnets: lifecycle.Subnets{Zones: base.zones},
+		Store: p.store, Place: cfg.Place, Log: cfg.Log,
 		Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) },
 		Endpoint:  agentEndpoints, MaxRunCount: cfg.Settings.MaxRunTasks, Subnets: cfg.Settings.subnets(cfg.Place),
 		Caller: func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },

@@ -57,9 +57,6 @@ func newWorld(ctx context.Context, cfg DevConfig, ring *keyring.Ring, failed fun
 	base := foundation{
 		kv: memkv.New(memkv.Unlimited), logs: logstore.Config{InMemory: true, CacheBytes: 8 << 20, MemTableBytes: 8 << 20}, ring: ring, keys: ring,
 	}
-	for i := range cfg.Zones {
-		base.zones = append(base.zones, simnode.Zone(cfg.Place.Region, i))
-	}
 	if cfg.AnyKey {
 		base.keys = anyKey{ring, cfg.Place.Account}
 	}

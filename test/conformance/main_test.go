@@ -139,6 +139,10 @@ type suite struct {
 
 func begin(t *testing.T) *suite {
 	t.Parallel()
+	return newSuite(t)
+}
+
+func newSuite(t *testing.T) *suite {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return &suite{T: t, target: the, ctx: t.Context(), name: "conformance-" + hex.EncodeToString(b[:])}

@@ -56,7 +56,7 @@ func TestMemberOf(t *testing.T) {
 		}
 	}
 	_, err := s.ecs.RunTask(s.ctx, &ecs.RunTaskInput{Cluster: &s.cluster, TaskDefinition: d.TaskDefinitionArn,
-		PlacementConstraints: []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: aws.String("attribute:a === b")}}})
+		PlacementConstraints: []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: aws.String("attribute:a == == b")}}})
 	refused[*types.InvalidParameterException](s, err, "")
 }
 
