@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"roadstead.dev/roadstead/internal/acs"
+	"roadstead.dev/roadstead/internal/agent/engine"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -90,6 +91,7 @@ func (c *Config) capabilities() []ecs.Attribute {
 		"ecs.capability.task-cpu-mem-limit",
 		"ecs.capability.increased-task-cpu-limit",
 	}
+	names = append(names, engine.NativeFeatures...)
 	for _, v := range dockerAPIs {
 		names = append(names, "com.amazonaws.ecs.capability.docker-remote-api."+v)
 	}
@@ -98,6 +100,7 @@ func (c *Config) capabilities() []ecs.Attribute {
 	}
 	if c.Simulated {
 		names = append(names, simulated...)
+		names = append(names, ecs.NativeFeatures()...)
 	} else if c.Logs != nil {
 		names = append(names, "com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.execution-role-awslogs")
 	}

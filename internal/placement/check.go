@@ -31,6 +31,8 @@ type check struct {
 	needs    ecs.Resources
 	gpus     int
 	required []ecs.Attribute
+	// native are the attributes that Roadstead's own agents must have beside these.
+	native []string
 	// ec2 tells that instances for FARGATE only are not for these tasks.
 	ec2 bool
 	// provider is the capacity provider whose instances alone are considered; empty is any.
@@ -55,6 +57,7 @@ type memberOf struct {
 
 func newCheck(t *state.Tables, r Request) *check {
 	c := &check{Request: r, tables: t, needs: r.Definition.Needs(r.Overrides), required: r.Definition.RequiresAttributes}
+	c.native = r.Definition.NativeRequirements()
 	_, c.gpus = r.Definition.NeedsGPUs(r.Overrides)
 	if c.Group == "" {
 		c.Group = "family:" + r.Definition.Family
@@ -131,6 +134,13 @@ func (c *check) suits(i *ecs.Instance) bool {
 		value, ok := i.Attribute(a.Name)
 		if !ok || (a.Value != "" && a.Value != value) {
 			return false
+		}
+	}
+	if i.Native {
+		for _, name := range c.native {
+			if _, ok := i.Attribute(name); !ok {
+				return false
+			}
 		}
 	}
 	if c.ec2 {

@@ -1,0 +1,5 @@
+package engine
+
+// NativeFeatures are those of ecs.NativeFeatures that the engine has. One that leaves the refusals is added here by one line;
+// TestNativeFeaturesAgreeWithRefusals holds the two lists together.
+var NativeFeatures = []string{}
