@@ -113,6 +113,8 @@ const full = `{
   {"name":"docker","dockerVolumeConfiguration":{"scope":"shared","autoprovision":true,"driver":"local","driverOpts":{"a":"b"},"labels":{"c":"d"}}},
   {"name":"efs","efsVolumeConfiguration":{"fileSystemId":"fs-1","rootDirectory":"/","transitEncryption":"ENABLED","transitEncryptionPort":2049,"authorizationConfig":{"accessPointId":"ap","iam":"ENABLED"}}}],
  "containerDefinitions":[
+  {"name":"routed","image":"routed","cpu":0,"essential":false,"environment":[],"mountPoints":[],"portMappings":[],"volumesFrom":[],"systemControls":[],
+   "logConfiguration":{"logDriver":"awsfirelens","options":{"Name":"null"}}},
   {"name":"app","image":"example.com:5000/app@sha256:0000","cpu":256,"memory":512,"memoryReservation":256,"essential":true,
    "links":["side:s"],"entryPoint":["/bin/app"],"command":["a",""],"workingDirectory":"/w","user":"1:2","hostname":"h",
    "environment":[{"name":"EMPTY","value":""},{"name":"A","value":"b"}],"secrets":[{"name":"S","valueFrom":"arn:aws:ssm:us-east-1:000000000000:parameter/p"}],

@@ -26,7 +26,7 @@ func validateContainers(d *ecs.TaskDefinition) error {
 		}
 		names[c.Name] = true
 		essential = essential || c.Essential == nil || *c.Essential
-		for _, check := range []func(*ecs.ContainerDefinition) error{validateEnvironment, validateHealth, validateLimits, validateLinux, validateLog} {
+		for _, check := range []func(*ecs.ContainerDefinition) error{validateEnvironment, validateHealth, validateLimits, validateLinux, validateCapabilities, validateLog} {
 			if err := check(c); err != nil {
 				return err
 			}
@@ -48,7 +48,7 @@ func validateEnvironment(c *ecs.ContainerDefinition) error {
 		return refuse("Invalid 'environmentFiles' setting for container '%s'. At most 10 files are allowed.", c.Name)
 	}
 	for _, f := range c.EnvironmentFiles {
-		if f.Type != "s3" || !strings.HasPrefix(f.Value, "arn:") {
+		if f.Type != "s3" || !strings.HasPrefix(f.Value, "arn:") || !strings.HasSuffix(f.Value, ".env") {
 			return refuse("Invalid 'environmentFiles' setting for container '%s'.", c.Name)
 		}
 	}

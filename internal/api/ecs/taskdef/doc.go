@@ -40,7 +40,7 @@ func Prepare(d *ecs.TaskDefinition) error {
 	}
 	mirror.DropEmpty(d)
 	for _, check := range []func(*ecs.TaskDefinition) error{
-		validateTask, validateSizes, validateVolumes, validateContainers, validateNetwork, validateDependencies, validateFargate,
+		validateTask, validateSizes, validateVolumes, validateContainers, validateFirelens, validateNetwork, validateDependencies, validateFargate,
 	} {
 		if err := check(d); err != nil {
 			return err

@@ -46,10 +46,10 @@ func fargateReason(d *ecs.TaskDefinition) string {
 		return "Fargate requires that 'cpu' be defined at the task level."
 	case !hasMemory:
 		return "Fargate requires that 'memory' be defined at the task level."
-	case !fargateSize(cpu, memory):
+	case !fargateSize(cpu, memory) || fargateWindows(d, cpu):
 		return fmt.Sprintf("No Fargate configuration exists for given values: %d CPU, %d memory. See the Amazon ECS documentation for the valid values.", cpu, memory)
 	case d.IpcMode != "":
-		return "Fargate compatible task definitions do not support ipcMode."
+		return "Tasks using the Fargate launch type do not support ipcMode."
 	case d.PidMode == "host":
 		return "Fargate compatible task definitions do not support pidMode host."
 	case len(d.PlacementConstraints) > 0:
@@ -95,6 +95,9 @@ func fargateContainer(d *ecs.TaskDefinition, c *ecs.ContainerDefinition) string 
 		return "Fargate compatible task definitions do not support resourceRequirements."
 	case c.StopTimeout != nil && *c.StopTimeout > 120:
 		return "Invalid 'stopTimeout' setting for container '" + c.Name + "'. It must be at most 120 on Fargate."
+	}
+	if name := fargateCapabilities(c); name != "" {
+		return "Fargate compatible task definitions do not support adding the capability " + name + "."
 	}
 	if l := c.LinuxParameters; l != nil && (len(l.Devices) > 0 || l.SharedMemorySize != nil || len(l.Tmpfs) > 0 || l.MaxSwap != nil || l.Swappiness != nil) {
 		return "Fargate compatible task definitions do not support devices, sharedMemorySize, tmpfs, maxSwap or swappiness."
