@@ -37,6 +37,9 @@ func Report(tx *state.Tx, now ecs.Millis, r acs.TaskState) error {
 	if changed {
 		task.Version++
 		tx.Tasks.Put(&task)
+		if task.LastStatus >= ecs.TaskStopped {
+			noteEnd(tx, &task)
+		}
 	}
 	return nil
 }

@@ -40,6 +40,8 @@ func kinds() map[string]struct {
 		"settings":           {filled[Setting](), anyDecode[Setting]},
 		"capacity-providers": {filled[ecs.CapacityProvider](), anyDecode[ecs.CapacityProvider]},
 		"subnets":            {filled[ecs.Subnet](), anyDecode[ecs.Subnet]},
+		"services":           {filled[ecs.Service](), anyDecode[ecs.Service]},
+		"service-events":     {filled[ecs.ServiceEvent](), anyDecode[ecs.ServiceEvent]},
 	}
 }
 

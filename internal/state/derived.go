@@ -14,10 +14,11 @@ type derived struct {
 	usage    table[ecs.InstanceID, usage]
 	clusters table[string, clusterUsage]
 	// providers counts the tasks that have not stopped, by cluster and capacity provider.
-	providers table[providerOf, int32]
-	addresses addresses
-	hash      hasher
-	groups    groupCounts
+	providers   table[providerOf, int32]
+	addresses   addresses
+	hash        hasher
+	groups      groupCounts
+	deployments deployments
 }
 
 // providerOf is a capacity provider as it is used in one cluster.
@@ -56,15 +57,16 @@ func newDerived(w *writer, h hasher) *derived {
 		providers: newTable[providerOf, int32](func(a, b providerOf) int {
 			return cmp.Or(strings.Compare(a.cluster, b.cluster), strings.Compare(a.provider, b.provider))
 		}),
-		addresses: newAddresses(h),
-		hash:      h,
-		groups:    newGroupCounts(),
+		addresses:   newAddresses(h),
+		hash:        h,
+		groups:      newGroupCounts(),
+		deployments: newDeployments(),
 	}
 }
 
 func (d *derived) copy(w *writer) *derived {
 	return &derived{w: w, usage: d.usage.copy(), clusters: d.clusters.copy(), providers: d.providers.copy(), addresses: d.addresses.copy(),
-		hash: d.hash, groups: d.groups.copy()}
+		hash: d.hash, groups: d.groups.copy(), deployments: d.deployments.copy()}
 }
 
 // instance gives an instance's usage for changing.
@@ -122,6 +124,7 @@ func occupies(t *ecs.Task) bool {
 // task follows a change of a task; either may be nil.
 func (d *derived) task(old, new *ecs.Task) {
 	d.addresses.task(old, new)
+	d.deployments.task(d.w, old, new)
 	if old != nil && new != nil && sameForCounts(old, new) {
 		return
 	}
@@ -204,12 +207,17 @@ func (d *derived) instanceRow(old, new *ecs.Instance) {
 			c := d.cluster(i.Cluster)
 			c.Instances += n
 			c.roster = &rosterSlot{}
+			if isDraining(i) {
+				c.Draining += n
+			}
 			d.dropEmpty(i.Cluster, c)
 		}
 	}
 	add(old, -1)
 	add(new, 1)
 }
+
+func isDraining(i *ecs.Instance) bool { return i.Status == ecs.InstanceDraining }
 
 func isRegistered(i *ecs.Instance) bool {
 	return i.Status == ecs.InstanceActive || i.Status == ecs.InstanceDraining

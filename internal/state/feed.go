@@ -20,6 +20,8 @@ type Commit struct {
 	Settings          []Change[Setting]
 	CapacityProviders []Change[ecs.CapacityProvider]
 	Subnets           []Change[ecs.Subnet]
+	Services          []Change[ecs.Service]
+	ServiceEvents     []Change[ecs.ServiceEvent]
 }
 
 // Change is a row's way from before a commit to after it: Old is nil where it was added, New where it was deleted. Several
@@ -49,6 +51,16 @@ func (l *link) follow(c *Commit) *link {
 
 // View is the snapshot that the next commit changes.
 func (f *Feed) View() *View { return f.at.commit.View }
+
+// Ready tells whether Next would return at once.
+func (f *Feed) Ready() bool {
+	select {
+	case <-f.at.ready:
+		return true
+	default:
+		return false
+	}
+}
 
 // Next waits for the commit after the last one given. Its only error is ctx's.
 func (f *Feed) Next(ctx context.Context) (*Commit, error) {
@@ -89,6 +101,10 @@ func (c *Commit) add(ch change) {
 		c.CapacityProviders = appendChange(c.CapacityProviders, ch)
 	case subnetsTable:
 		c.Subnets = appendChange(c.Subnets, ch)
+	case servicesTable:
+		c.Services = appendChange(c.Services, ch)
+	case serviceEventsTable:
+		c.ServiceEvents = appendChange(c.ServiceEvents, ch)
 	}
 }
 

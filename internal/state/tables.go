@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"hash/maphash"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -19,6 +20,9 @@ type Tables struct {
 	CapacityProviders *Records[ecs.CapacityProvider]
 	// Subnets are by id.
 	Subnets *Records[ecs.Subnet]
+	// Services are by CLUSTER/NAME, INACTIVE ones included; ServiceEvents by CLUSTER/NAME/NUMBER, the oldest first.
+	Services      *Records[ecs.Service]
+	ServiceEvents *Records[ecs.ServiceEvent]
 
 	derived *derived
 }
@@ -49,6 +53,8 @@ const (
 	settingsTable
 	capacityProvidersTable
 	subnetsTable
+	servicesTable
+	serviceEventsTable
 	tableCount
 )
 
@@ -71,7 +77,13 @@ var (
 	capacityProviders = recordKind[ecs.CapacityProvider]{
 		id: capacityProvidersTable, first: "capacity-providers", key: func(v *ecs.CapacityProvider) string { return v.Name },
 	}
-	subnets = recordKind[ecs.Subnet]{id: subnetsTable, first: "subnets", key: func(v *ecs.Subnet) string { return v.ID }}
+	subnets       = recordKind[ecs.Subnet]{id: subnetsTable, first: "subnets", key: func(v *ecs.Subnet) string { return v.ID }}
+	services      = recordKind[ecs.Service]{id: servicesTable, first: "services", key: (*ecs.Service).Key}
+	serviceEvents = recordKind[ecs.ServiceEvent]{
+		id: serviceEventsTable, first: "service-events",
+		// The number is padded, so that the order is that of numbers.
+		key: func(v *ecs.ServiceEvent) string { return fmt.Sprintf("%s/%s/%012d", v.Cluster, v.Service, v.Number) },
+	}
 )
 
 func newTables(w *writer) *Tables {
@@ -87,6 +99,8 @@ func newTables(w *writer) *Tables {
 		Settings:          newSettings(w),
 		CapacityProviders: newRecords(w, capacityProviders),
 		Subnets:           newRecords(w, subnets),
+		Services:          newRecords(w, services),
+		ServiceEvents:     newRecords(w, serviceEvents),
 		derived:           d,
 	}
 }
@@ -104,6 +118,8 @@ func (t *Tables) copy(w *writer) *Tables {
 		Settings:          t.Settings.copy(w),
 		CapacityProviders: t.CapacityProviders.copy(w),
 		Subnets:           t.Subnets.copy(w),
+		Services:          t.Services.copy(w),
+		ServiceEvents:     t.ServiceEvents.copy(w),
 		derived:           d,
 	}
 }
@@ -119,6 +135,8 @@ func (t *Tables) table(id tableID) anyTable {
 		settingsTable:          t.Settings,
 		capacityProvidersTable: t.CapacityProviders,
 		subnetsTable:           t.Subnets,
+		servicesTable:          t.Services,
+		serviceEventsTable:     t.ServiceEvents,
 	}[id]
 }
 
@@ -143,6 +161,8 @@ type ClusterCounts struct {
 	Running, Pending int32
 	// Instances are those that are ACTIVE or DRAINING.
 	Instances int32
+	// Draining are those of them that are DRAINING.
+	Draining int32
 	// Live are the tasks that have not STOPPED, also those that are neither counted as running nor as pending.
 	Live int32
 	// EC2, Fargate and External are Running and Pending by launch type; a task that says none is of EC2.

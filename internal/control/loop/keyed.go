@@ -1,0 +1,171 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// Keyed is a controller of many things that are planned apart, such as services: a commit has only those planned that it
+// touches, so that those at rest cost nothing.
+type Keyed struct {
+	// Name is for the log.
+	Name  string
+	Store *state.Store
+	// All gives the keys of everything, for the beginning.
+	All func(*state.Tables) iter.Seq[string]
+	// Touched gives the keys that a commit calls for, each once or more often. It must be quick.
+	Touched func(*state.Commit) iter.Seq[string]
+	// Plan decides for one key, as [Plan] does for all. A key that is not there any more plans nothing.
+	Plan func(now ecs.Millis, t *state.Tables, key string) (changes []Change, wake ecs.Millis)
+	// Batch is as in Config.
+	Batch int
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// keyed is a running Keyed. due has the keys to be planned now; wakes those to be planned later.
+type keyed struct {
+	Keyed
+	due   map[string]bool
+	wakes *btree.BTreeG[wake]
+	at    map[string]ecs.Millis
+	// failures are those in a row.
+	failures int
+}
+
+type wake struct {
+	at  ecs.Millis
+	key string
+}
+
+// RunKeyed plans and applies until ctx ends, and returns its error then. Changes of several keys share updates; where an
+// update fails all of its keys are planned again.
+func RunKeyed(ctx context.Context, c Keyed) error {
+	if c.Store == nil || c.Plan == nil || c.All == nil || c.Touched == nil {
+		return errors.New("loop: a keyed controller needs a store, keys and a plan")
+	}
+	base := Config{Batch: c.Batch, Now: c.Now, Log: c.Log}
+	setDefaults(&base)
+	c.Batch, c.Now, c.Log = base.Batch, base.Now, base.Log
+	k := &keyed{Keyed: c, due: map[string]bool{}, at: map[string]ecs.Millis{}, wakes: btree.NewBTreeG(func(a, b wake) bool {
+		return a.at < b.at || a.at == b.at && a.key < b.key
+	})}
+	feed := c.Store.Watch()
+	for key := range c.All(&feed.View().Tables) {
+		k.due[key] = true
+	}
+	for {
+		if err := k.work(ctx); err != nil {
+			return err
+		}
+		if err := k.wait(ctx, feed); err != nil {
+			return err
+		}
+	}
+}
+
+// work plans what is due on the newest snapshot, and applies it.
+func (k *keyed) work(ctx context.Context) error {
+	now := ecs.MillisOf(k.Now())
+	for {
+		first, ok := k.wakes.Min()
+		if !ok || first.at > now {
+			break
+		}
+		k.sleep(first.key, 0)
+		k.due[first.key] = true
+	}
+	if len(k.due) == 0 {
+		return nil
+	}
+	view := k.Store.View()
+	keys := k.due
+	k.due = map[string]bool{}
+	var changes []Change
+	for key := range keys {
+		these, at := k.Plan(now, &view.Tables, key)
+		changes = append(changes, these...)
+		k.sleep(key, at)
+	}
+	apply := Config{Name: k.Name, Store: k.Store, Batch: k.Batch}
+	err := apply.apply(ctx, changes)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		k.failures++
+		k.Log.Warn("controller could not apply its plan", "controller", k.Name, "error", err, "failures", k.failures)
+		for key := range keys {
+			k.due[key] = true
+		}
+		return pause(ctx, backoff(k.failures))
+	}
+	k.failures = 0
+	return nil
+}
+
+// sleep has a key planned at a moment; 0 is none.
+func (k *keyed) sleep(key string, at ecs.Millis) {
+	if before, ok := k.at[key]; ok {
+		k.wakes.Delete(wake{before, key})
+		delete(k.at, key)
+	}
+	if at != 0 {
+		k.at[key] = at
+		k.wakes.Set(wake{at, key})
+	}
+}
+
+// wait takes commits until something is due.
+func (k *keyed) wait(ctx context.Context, feed *state.Feed) error {
+	if len(k.due) > 0 {
+		return nil
+	}
+	until := ctx
+	if first, ok := k.wakes.Min(); ok {
+		var cancel context.CancelFunc
+		until, cancel = context.WithTimeout(ctx, first.at.Time().Sub(k.Now()))
+		defer cancel()
+	}
+	for len(k.due) == 0 {
+		commit, err := feed.Next(until)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && until.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", k.Name, err)
+		}
+		k.touch(commit)
+	}
+	return k.catchUp(ctx, feed)
+}
+
+func (k *keyed) touch(c *state.Commit) {
+	for key := range k.Touched(c) {
+		k.due[key] = true
+	}
+}
+
+// catchUp takes the commits that are there already: all of them are planned together.
+func (k *keyed) catchUp(ctx context.Context, feed *state.Feed) error {
+	for feed.Ready() {
+		commit, err := feed.Next(ctx)
+		if err != nil {
+			return err
+		}
+		k.touch(commit)
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package lifecycle
+
+import (
+	"slices"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// ShortRun is how long a task of a service must run, if it then fails, for its launch not to count as failed: one that ends
+// sooner, with an exit code that is not zero, would be launched again and again as fast as the machine can.
+const ShortRun ecs.Millis = 10_000
+
+// noteEnd counts a failed launch with the service that the task was launched for: its deployment's circuit breaker and the
+// throttle of launches go by the count, which is in the same update as the end and so counted once.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+func noteEnd(tx *state.Tx, task *ecs.Task) {
+	name, ok := ecs.ServiceOfGroup(task.Group)
+	if !ok || !launchFailed(tx, task) {
+		return
+	}
+	old := tx.Services.Get(task.Cluster + "/" + name)
+	if old == nil || old.Status != ecs.ServiceActive {
+		return
+	}
+	s := *old
+	s.Progress.LaunchFailures++
+	s.Progress.LastFailure = task.StoppedAt
+	s.Progress.Steady = false
+	if i := slices.IndexFunc(s.Deployments, func(d ecs.Deployment) bool { return d.ID == task.StartedBy }); i >= 0 && s.Deployments[i].RolloutState == ecs.RolloutInProgress {
+		s.Deployments = slices.Clone(s.Deployments)
+		s.Deployments[i].FailedTasks++
+		s.Deployments[i].UpdatedAt = task.StoppedAt
+	}
+	tx.Services.Put(&s)
+}
+
+func launchFailed(tx *state.Tx, task *ecs.Task) bool {
+	if task.StopCode == ecs.StopTaskFailedToStart {
+		return true
+	}
+	if task.StopCode != ecs.StopEssentialContainerExit || task.StartedAt == 0 || task.StoppedAt-task.StartedAt >= ShortRun {
+		return false
+	}
+	d := tx.Definitions.Get(task.Definition)
+	for i := range task.Containers {
+		essential := d == nil || i >= len(d.ContainerDefinitions) || d.ContainerDefinitions[i].Essential == nil || *d.ContainerDefinitions[i].Essential
+		if code := task.Containers[i].ExitCode; essential && code != nil && *code != 0 {
+			return true
+		}
+	}
+	return false
+}
