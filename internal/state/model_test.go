@@ -310,6 +310,7 @@ func (m *model) checkCluster(t *state.Tables, c string) error {
 	byToken := map[string]bool{}
 	for _, v := range instances {
 		counts.Instances += btoi(v.Status != ecs.InstanceInactive)
+		counts.Draining += btoi(v.Status == ecs.InstanceDraining)
 		byToken[v.ClientToken] = byToken[v.ClientToken] || v.Status != ecs.InstanceInactive && v.ClientToken != ""
 	}
 	byProvider := map[string]int32{}
