@@ -12,6 +12,7 @@ import (
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
 	"roadstead.dev/roadstead/internal/control/definitions"
+	"roadstead.dev/roadstead/internal/control/deploy"
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -30,6 +31,7 @@ type plane struct {
 	logs    *logstore.Store
 	links   *nodelink.Server
 	handler http.Handler
+	limits  state.Limits
 }
 
 // foundation is what a control plane stands on: where it keeps what it knows, and whom it knows.
@@ -44,7 +46,7 @@ type foundation struct {
 }
 
 func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err error) {
-	p := &plane{cfg: cfg}
+	p := &plane{cfg: cfg, limits: base.kv.Limits()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -112,11 +114,23 @@ func (p *plane) parts() []part {
 		{"reaper", func(ctx context.Context) error {
 			return reap.Run(ctx, reap.Config{Store: p.store, Keep: p.cfg.Settings.StoppedTaskRetention, Log: p.cfg.Log})
 		}},
+		{"services", func(ctx context.Context) error {
+			return deploy.Run(ctx, deploy.Config{
+				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, MaxTasks: p.maxTasks(), Log: p.cfg.Log,
+			})
+		}},
 		{"definitions", func(ctx context.Context) error {
 			return definitions.Run(ctx, definitions.Config{Store: p.store, Log: p.cfg.Log})
 		}},
 		{"agent sessions", p.links.Run},
 	}
+}
+
+// maxTasks is how many tasks an update of a service's may make: what fits in one transaction of the store beside the service,
+// its events and a subnet, and no more than keeps other updates waiting for long.
+func (p *plane) maxTasks() int {
+	const beside, most = 16, 500
+	return max(1, min(most, p.limits.Ops-beside))
 }
 
 // serving answers requests of clients and agents.

@@ -170,7 +170,7 @@ func (a *API) ListClusters(_ context.Context, in *sdk.ListClustersInput) (*sdk.L
 
 func itself(s string) string { return s }
 
-// DeleteCluster makes a cluster INACTIVE, unless it has instances or tasks. Its capacity providers are free for others.
+// DeleteCluster makes a cluster INACTIVE, unless it has instances, tasks or services. Its capacity providers are free for others.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
 func (a *API) DeleteCluster(ctx context.Context, in *sdk.DeleteClusterInput) (*sdk.DeleteClusterOutput, error) {
 	var out types.Cluster
@@ -181,6 +181,9 @@ func (a *API) DeleteCluster(ctx context.Context, in *sdk.DeleteClusterInput) (*s
 			return fault.New(fault.ClusterHasInstances, "The Cluster cannot be deleted while Container Instances are active or draining.")
 		case n.Live > 0:
 			return fault.New(fault.ClusterHasTasks, "The Cluster cannot be deleted while Tasks are active.")
+		}
+		if s := servicesOf(&tx.Tables, c.Name); s.activeAll+s.drainingAll > 0 {
+			return fault.New(fault.ClusterHasServices, "The Cluster cannot be deleted while Services are active.")
 		}
 		c.Status = ecs.ClusterInactive
 		c.CapacityProviders, c.DefaultCapacityProviderStrategy = nil, nil

@@ -36,6 +36,15 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.DescribeTasksInput]():                "Tasks Cluster Include",
 	reflect.TypeFor[sdk.GetTaskProtectionInput]():            "Cluster Tasks",
 	reflect.TypeFor[sdk.UpdateTaskProtectionInput]():         "Cluster ExpiresInMinutes ProtectionEnabled Tasks",
+	reflect.TypeFor[sdk.CreateServiceInput](): "ServiceName AvailabilityZoneRebalancing CapacityProviderStrategy ClientToken Cluster DeploymentConfiguration " +
+		"DeploymentController DesiredCount EnableECSManagedTags EnableExecuteCommand HealthCheckGracePeriodSeconds LaunchType NetworkConfiguration " +
+		"PlacementConstraints PlacementStrategy PlatformVersion PropagateTags SchedulingStrategy Tags TaskDefinition",
+	reflect.TypeFor[sdk.UpdateServiceInput](): "Service AvailabilityZoneRebalancing CapacityProviderStrategy Cluster DeploymentConfiguration " +
+		"DeploymentController DesiredCount EnableECSManagedTags EnableExecuteCommand ForceNewDeployment HealthCheckGracePeriodSeconds NetworkConfiguration " +
+		"PlacementConstraints PlacementStrategy PlatformVersion PropagateTags TaskDefinition",
+	reflect.TypeFor[sdk.DeleteServiceInput]():                "Service Cluster Force",
+	reflect.TypeFor[sdk.DescribeServicesInput]():             "Services Cluster Include",
+	reflect.TypeFor[sdk.ListServicesInput]():                 "Cluster LaunchType MaxResults NextToken SchedulingStrategy",
 	reflect.TypeFor[sdk.TagResourceInput]():                  "ResourceArn Tags",
 	reflect.TypeFor[sdk.UntagResourceInput]():                "ResourceArn TagKeys",
 	reflect.TypeFor[sdk.ListTagsForResourceInput]():          "ResourceArn",

@@ -104,6 +104,7 @@ const (
 	kindInstance   = "container-instance"
 	kindDefinition = "task-definition"
 	kindProvider   = "capacity-provider"
+	kindService    = "service"
 )
 
 // task finds a task of a cluster by id or ARN; nil if there is none.

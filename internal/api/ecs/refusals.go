@@ -38,6 +38,28 @@ var refusals = map[reflect.Type][]refusal{
 	reflect.TypeFor[sdk.DeleteCapacityProviderInput](): {
 		{"Cluster", fault.Unsupported, never},
 	},
+	reflect.TypeFor[sdk.CreateServiceInput](): {
+		{"GatewayConnectors", fault.Unsupported, notYet},
+		{"LoadBalancers", fault.Unsupported, notYet},
+		{"Monitoring", fault.Unsupported, notYet},
+		{"Role", fault.Unsupported, notYet},
+		{"ServiceConnectConfiguration", fault.Unsupported, notYet},
+		{"ServiceRegistries", fault.Unsupported, notYet},
+		{"VolumeConfigurations", fault.Unsupported, notYet},
+		{"VpcLatticeConfigurations", fault.Unsupported, notYet},
+	},
+	reflect.TypeFor[sdk.UpdateServiceInput](): {
+		{"GatewayConnectors", fault.Unsupported, notYet},
+		{"LoadBalancers", fault.Unsupported, notYet},
+		{"Monitoring", fault.Unsupported, notYet},
+		{"ServiceConnectConfiguration", fault.Unsupported, notYet},
+		{"ServiceRegistries", fault.Unsupported, notYet},
+		{"VolumeConfigurations", fault.Unsupported, notYet},
+		{"VpcLatticeConfigurations", fault.Unsupported, notYet},
+	},
+	reflect.TypeFor[sdk.ListServicesInput](): {
+		{"ResourceManagementType", fault.Unsupported, notYet},
+	},
 	reflect.TypeFor[sdk.ListTasksInput](): {
 		{"DaemonName", fault.Unsupported, notYet},
 	},

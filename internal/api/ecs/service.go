@@ -66,6 +66,12 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "SubmitContainerStateChange", a.SubmitContainerStateChange)
 	wire.Handle(s, "SubmitAttachmentStateChanges", a.SubmitAttachmentStateChanges)
 
+	wire.Handle(s, "CreateService", a.CreateService)
+	wire.Handle(s, "UpdateService", a.UpdateService)
+	wire.Handle(s, "DeleteService", a.DeleteService)
+	wire.Handle(s, "DescribeServices", a.DescribeServices)
+	wire.Handle(s, "ListServices", a.ListServices)
+
 	wire.Handle(s, "TagResource", a.TagResource)
 	wire.Handle(s, "UntagResource", a.UntagResource)
 	wire.Handle(s, "ListTagsForResource", a.ListTagsForResource)

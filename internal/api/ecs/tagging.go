@@ -103,7 +103,7 @@ func own(tags []ecs.Tag) (n int) {
 // reservedTag tells whether a key is one that AWS alone gives and takes away.
 func reservedTag(key string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }
 
-// TagResource adds tags to a cluster, capacity provider, task definition, container instance or task, and changes those of the same keys.
+// TagResource adds tags to a cluster, capacity provider, service, task definition, container instance or task, and changes those of the same keys.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TagResource.html
 func (a *API) TagResource(ctx context.Context, in *sdk.TagResourceInput) (*sdk.TagResourceOutput, error) {
 	arn, err := a.taggable(in.ResourceArn)
@@ -194,6 +194,7 @@ type taggedResource struct {
 	instance   *ecs.Instance
 	task       *ecs.Task
 	provider   *ecs.CapacityProvider
+	service    *ecs.Service
 }
 
 func (r taggedResource) tags() []ecs.Tag {
@@ -206,6 +207,8 @@ func (r taggedResource) tags() []ecs.Tag {
 		return r.instance.Tags
 	case r.provider != nil:
 		return r.provider.Tags
+	case r.service != nil:
+		return r.service.Tags
 	}
 	return r.task.Tags
 }
@@ -239,10 +242,14 @@ func (a *API) tagged(t *state.Tables, arn ecs.ARN) (r taggedResource, err error)
 			return r, fault.New(fault.InvalidParameter, "The %s capacity provider is reserved and cannot be tagged.", arn.Resource)
 		}
 		r.provider = t.CapacityProviders.Get(arn.Resource)
+	case kindService:
+		if s := t.Services.Get(arn.Cluster + "/" + arn.Resource); s != nil && s.Status != ecs.ServiceInactive {
+			r.service = s
+		}
 	default:
 		return r, fault.New(fault.InvalidParameter, "Resources of the type %s cannot be tagged.", arn.Type)
 	}
-	found := r.definition != nil || r.provider != nil ||
+	found := r.definition != nil || r.provider != nil || r.service != nil ||
 		r.instance != nil && (arn.Cluster == "" || arn.Cluster == r.instance.Cluster) ||
 		r.task != nil && (arn.Cluster == "" || arn.Cluster == r.task.Cluster)
 	if !found {
@@ -281,6 +288,10 @@ func (a *API) changeTags(tx *state.Tx, arn ecs.ARN, change func([]ecs.Tag) ([]ec
 		p := *r.provider
 		p.Tags = changed
 		tx.CapacityProviders.Put(&p)
+	case r.service != nil:
+		s := *r.service
+		s.Tags = changed
+		tx.Services.Put(&s)
 	}
 	return nil
 }

@@ -56,13 +56,13 @@ func (a *API) wireCluster(t *state.Tables, c *ecs.Cluster, include map[types.Clu
 		out.Configuration = &configuration
 	}
 	if include[types.ClusterFieldStatistics] {
-		out.Statistics = statistics(n)
+		out.Statistics = statistics(n, servicesOf(t, c.Name))
 	}
 	return out
 }
 
 // statistics are a cluster's counts by launch type, in ECS's order.
-func statistics(n state.ClusterCounts) []types.KeyValuePair {
+func statistics(n state.ClusterCounts, s serviceCounts) []types.KeyValuePair {
 	var out []types.KeyValuePair
 	add := func(key string, value int32) {
 		text := strconv.Itoa(int(value))
@@ -74,9 +74,13 @@ func statistics(n state.ClusterCounts) []types.KeyValuePair {
 	add("pendingEC2TasksCount", n.EC2.Pending)
 	add("pendingFargateTasksCount", n.Fargate.Pending)
 	add("pendingExternalTasksCount", n.External.Pending)
-	for _, key := range []string{"activeEC2ServiceCount", "activeFargateServiceCount", "activeExternalServiceCount",
-		"drainingEC2ServiceCount", "drainingFargateServiceCount", "drainingExternalServiceCount"} {
-		add(key, 0)
+	for _, by := range []struct {
+		state  string
+		counts map[string]int32
+	}{{"active", s.active}, {"draining", s.draining}} {
+		add(by.state+"EC2ServiceCount", by.counts[ecs.LaunchEC2])
+		add(by.state+"FargateServiceCount", by.counts[ecs.LaunchFargate])
+		add(by.state+"ExternalServiceCount", by.counts[ecs.LaunchExternal])
 	}
 	return out
 }

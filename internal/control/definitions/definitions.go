@@ -1,4 +1,4 @@
-// Package definitions removes the task definition revisions that are DELETE_IN_PROGRESS once no task refers to them. It alone
+// Package definitions removes the task definition revisions that are DELETE_IN_PROGRESS once no task and no service refers to them. It alone
 // deletes revisions; the family's last number stays, so that none is given twice.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html
 package definitions
@@ -34,7 +34,7 @@ func interested(c *state.Commit) bool {
 				return true
 			}
 		}
-		return len(c.Definitions) > 0
+		return len(c.Definitions) > 0 || len(c.Services) > 0
 	}
 	return false
 }
@@ -51,6 +51,13 @@ func Plan(_ ecs.Millis, t *state.Tables) ([]loop.Change, ecs.Millis) {
 }
 
 func inUse(t *state.Tables, id ecs.DefinitionID) bool {
+	for s := range t.Services.All() {
+		for i := range s.Deployments {
+			if s.Deployments[i].Definition == id {
+				return true
+			}
+		}
+	}
 	for c := range t.Clusters.All() {
 		for task := range t.Tasks.OfFamily(c.Name, id.Family) {
 			if task.Definition == id {

@@ -1,0 +1,147 @@
+package ecsapi
+
+import (
+	"context"
+	"regexp"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+var serviceName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,255}$`)
+
+// CreateService makes a service with a first deployment; its controller does the rest.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
+func (a *API) CreateService(ctx context.Context, in *sdk.CreateServiceInput) (*sdk.CreateServiceOutput, error) {
+	if err := refuse(in); err != nil {
+		return nil, err
+	}
+	s, err := a.readService(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.readTaskRequest(taskRequest{
+		cluster: in.Cluster, definition: in.TaskDefinition, tags: in.Tags, exec: in.EnableExecuteCommand, network: in.NetworkConfiguration,
+		launchType: in.LaunchType, strategy: in.CapacityProviderStrategy, platform: in.PlatformVersion,
+		placeConstraints: in.PlacementConstraints, placeStrategy: in.PlacementStrategy,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Cluster, s.Tags = r.clusterName, r.given
+	err = a.Store.Update(ctx, func(tx *state.Tx) error {
+		p, err := a.resolve(&tx.Tables, r)
+		if err != nil {
+			return err
+		}
+		if done, err := a.existing(tx, s); done || err != nil {
+			return err
+		}
+		now := a.now()
+		s.CreatedAt = now
+		s.Deployments = []ecs.Deployment{deploymentOf(p, now)}
+		tx.Services.Put(s)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &a.Store.View().Tables
+	return &sdk.CreateServiceOutput{Service: a.wireService(t, t.Services.Get(s.Key()), true)}, nil
+}
+
+// existing deals with a service of the name: a repetition with the client token of the first call is answered with what that
+// made, one that is deleted and gone makes way.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+func (a *API) existing(tx *state.Tx, s *ecs.Service) (bool, error) {
+	old := tx.Services.Get(s.Key())
+	switch {
+	case old == nil:
+		return false, nil
+	case old.Status == ecs.ServiceInactive:
+		s.LastEvent = 0
+		var gone []string
+		for e := range tx.ServiceEvents.Under(s.Key()) {
+			gone = append(gone, tx.ServiceEvents.Key(e))
+		}
+		for _, key := range gone {
+			tx.ServiceEvents.Delete(key)
+		}
+		return false, nil
+	case old.Status == ecs.ServiceDraining:
+		return false, fault.New(fault.InvalidParameter, "Unable to Start a service that is still Draining.")
+	case s.ClientToken != "" && old.ClientToken == s.ClientToken:
+		return true, nil
+	}
+	return false, fault.New(fault.InvalidParameter, "Creation of service was not idempotent.")
+}
+
+// readService reads what is the service's own and not its tasks'.
+func (a *API) readService(ctx context.Context, in *sdk.CreateServiceInput) (*ecs.Service, error) {
+	s := &ecs.Service{
+		Name: str(in.ServiceName), Status: ecs.ServiceActive, SchedulingStrategy: ecs.SchedulingReplica, ClientToken: str(in.ClientToken),
+		PropagateTags: string(in.PropagateTags), EnableECSManagedTags: in.EnableECSManagedTags, GracePeriodSeconds: in.HealthCheckGracePeriodSeconds,
+	}
+	if a.Caller != nil {
+		s.CreatedBy = a.Caller(ctx)
+	}
+	switch {
+	case s.Name == "":
+		return nil, fault.New(fault.InvalidParameter, "ServiceName cannot be empty.")
+	case !serviceName.MatchString(s.Name):
+		return nil, fault.New(fault.InvalidParameter, "ServiceName contains invalid characters or is longer than 255.")
+	case str(in.TaskDefinition) == "":
+		return nil, fault.New(fault.InvalidParameter, "TaskDefinition should not be null or empty.")
+	case in.DesiredCount == nil:
+		return nil, fault.New(fault.InvalidParameter, "Desired count must be specified when using scheduling strategy REPLICA.")
+	case len(s.ClientToken) > 36:
+		return nil, fault.New(fault.InvalidParameter, "clientToken must be at most 36 characters long.")
+	}
+	if err := checkServiceFields(in.SchedulingStrategy, in.DeploymentController, in.PropagateTags, in.AvailabilityZoneRebalancing, in.DesiredCount, in.HealthCheckGracePeriodSeconds); err != nil {
+		return nil, err
+	}
+	s.DesiredCount = *in.DesiredCount
+	s.ZoneRebalancing = string(in.AvailabilityZoneRebalancing)
+	if s.ZoneRebalancing == "" {
+		s.ZoneRebalancing = string(types.AvailabilityZoneRebalancingDisabled)
+	}
+	var err error
+	s.DeploymentConfiguration, err = deploymentConfiguration(
+		ecs.DeploymentConfiguration{MinimumHealthyPercent: defaultMinimumHealthy, MaximumPercent: defaultMaximum}, in.DeploymentConfiguration)
+	return s, err
+}
+
+// checkServiceFields checks what creation and update have in common.
+func checkServiceFields(scheduling types.SchedulingStrategy, controller *types.DeploymentController, propagate types.PropagateTags,
+	zones types.AvailabilityZoneRebalancing, desired, grace *int32) error {
+	switch {
+	case scheduling != "" && !known(scheduling):
+		return fault.New(fault.InvalidParameter, "Invalid schedulingStrategy: %q.", string(scheduling))
+	case scheduling == types.SchedulingStrategyDaemon:
+		return fault.New(fault.Unsupported, notYet, "schedulingStrategy DAEMON")
+	case controller != nil && controller.Type != "" && !known(controller.Type):
+		return fault.New(fault.InvalidParameter, "Invalid deploymentController: %q.", string(controller.Type))
+	case controller != nil && controller.Type != "" && controller.Type != types.DeploymentControllerTypeEcs:
+		return fault.New(fault.Unsupported, notYet, "deploymentController "+string(controller.Type))
+	case propagate != "" && !known(propagate):
+		return fault.New(fault.InvalidParameter, "Invalid propagateTags: %q.", string(propagate))
+	case zones != "" && !known(zones):
+		return fault.New(fault.InvalidParameter, "Invalid availabilityZoneRebalancing: %q.", string(zones))
+	case zones == types.AvailabilityZoneRebalancingEnabled:
+		return fault.New(fault.Unsupported, notYet, "availabilityZoneRebalancing ENABLED")
+	case desired != nil && *desired < 0:
+		return fault.New(fault.InvalidParameter, "Desired count should not be negative.")
+	case desired != nil && *desired > maxDesired:
+		return fault.New(fault.InvalidParameter, "Desired count should be at most %d.", maxDesired)
+	case grace != nil && *grace < 0:
+		return fault.New(fault.InvalidParameter, "healthCheckGracePeriodSeconds should not be negative.")
+	case grace != nil:
+		// It is for the health checks of load balancers alone.
+		return fault.New(fault.InvalidParameter, "Health check grace period is only valid for services configured to use load balancers")
+	}
+	return nil
+}

@@ -1,0 +1,319 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
+	"roadstead.dev/roadstead/internal/placement"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// work is a service on its way through one update.
+type work struct {
+	tx  *state.Tx
+	now ecs.Millis
+	s   *ecs.Service
+	cfg *Config
+}
+
+// carryOut does what is to be done for a service, up to MaxTasks tasks of it; the rest is found again.
+func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
+	old := tx.Services.Get(key)
+	if old == nil || old.Status == ecs.ServiceInactive {
+		return nil
+	}
+	d := decide(now, &tx.Tables, old)
+	s := *old
+	s.Deployments = slices.Clone(old.Deployments)
+	w := &work{tx: tx, now: now, s: &s, cfg: &k.Config}
+	w.take(d.turn)
+	if len(d.stops) > 0 {
+		w.stop(d.stops)
+	}
+	if d.start > 0 {
+		if err := w.start(min(d.start, k.MaxTasks)); err != nil {
+			return err
+		}
+	}
+	if !same(old, &s) {
+		tx.Services.Put(&s)
+	}
+	return nil
+}
+
+// same compares what a work changes.
+func same(a, b *ecs.Service) bool {
+	return a.Status == b.Status && a.Progress == b.Progress && a.LastEvent == b.LastEvent && a.Completed == b.Completed &&
+		slices.EqualFunc(a.Deployments, b.Deployments, func(x, y ecs.Deployment) bool {
+			return x.ID == y.ID && x.Status == y.Status && x.RolloutState == y.RolloutState && x.RolloutStateReason == y.RolloutStateReason &&
+				x.FailedTasks == y.FailedTasks && x.ReadyAt == y.ReadyAt && x.UpdatedAt == y.UpdatedAt
+		})
+}
+
+// take takes the service's own next step.
+func (w *work) take(t turn) {
+	s := w.s
+	switch t {
+	case turnEnded:
+		s.Status, s.Deployments, s.Progress = ecs.ServiceInactive, nil, ecs.Progress{}
+	case turnTidied:
+		s.Deployments = s.Deployments[:1]
+	case turnReady:
+		s.Deployments[0].ReadyAt = w.now
+	case turnUnready:
+		s.Deployments[0].ReadyAt = 0
+	case turnCompleted:
+		w.complete()
+	case turnSteady:
+		s.Progress.Steady = true
+		w.event("has reached a steady state.")
+	case turnFailed:
+		w.fail()
+	case turnThrottled:
+		s.Progress.Throttled = true
+		w.event("is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
+	case turnRecovered:
+		s.Progress.LaunchFailures, s.Progress.Throttled = 0, false
+	}
+}
+
+func (w *work) complete() {
+	p := &w.s.Deployments[0]
+	p.RolloutState, p.RolloutStateReason = ecs.RolloutCompleted, "ECS deployment "+p.ID+" completed."
+	p.UpdatedAt = w.now
+	done := *p
+	w.s.Completed = &done
+	w.event("(deployment " + p.ID + ") deployment completed.")
+	w.s.Progress.Steady = true
+	w.event("has reached a steady state.")
+}
+
+// fail ends a deployment, and with a rollback makes the last one that completed the primary again.
+func (w *work) fail() {
+	s := w.s
+	p := &s.Deployments[0]
+	p.RolloutState, p.RolloutStateReason, p.UpdatedAt = ecs.RolloutFailed, "ECS deployment circuit breaker: tasks failed to start.", w.now
+	w.event("(deployment " + p.ID + ") deployment failed: tasks failed to start.")
+	if !s.DeploymentConfiguration.CircuitBreaker.Rollback || s.Completed == nil || s.Completed.ID == p.ID {
+		return
+	}
+	back := *s.Completed
+	back.Status, back.UpdatedAt, back.ReadyAt, back.FailedTasks = ecs.DeploymentPrimary, w.now, 0, 0
+	back.RolloutState = ecs.RolloutInProgress
+	back.RolloutStateReason = "ECS deployment circuit breaker: rolling back to deploymentId " + back.ID + "."
+	p.Status = ecs.DeploymentActive
+	rest := slices.DeleteFunc(s.Deployments, func(d ecs.Deployment) bool { return d.ID == back.ID })
+	s.Deployments = append([]ecs.Deployment{back}, rest...)
+	s.Progress.LaunchFailures, s.Progress.Throttled = 0, false
+	w.event("rolling back to deployment " + back.ID + ".")
+}
+
+func (w *work) stop(stops []stop) {
+	stops = stops[:min(len(stops), w.cfg.MaxTasks)]
+	running := make([]ecs.TaskID, 0, len(stops))
+	for _, v := range stops {
+		if v.task.LastStatus == ecs.TaskRunning {
+			running = append(running, v.task.ID)
+		}
+		lifecycle.Stop(w.tx, w.now, v.task, ecs.StopServiceSchedulerStopped, v.why)
+		if v.unhealthy {
+			w.event(fmt.Sprintf("(task %s) failed container health checks.", v.task.ID))
+			if p := &w.s.Deployments[0]; p.RolloutState == ecs.RolloutInProgress {
+				p.FailedTasks++
+				p.UpdatedAt = w.now
+			}
+		}
+	}
+	w.s.Progress.Steady = false
+	if len(running) > 0 {
+		w.event(fmt.Sprintf("has stopped %d running tasks: %s.", len(running), names(running)))
+	}
+}
+
+// names lists tasks as events do; many are cut short.
+func names(ids []ecs.TaskID) string {
+	const most = 10
+	var b strings.Builder
+	for i, id := range ids[:min(len(ids), most)] {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString("(task " + id.String() + ")")
+	}
+	if len(ids) > most {
+		fmt.Fprintf(&b, " and %d more", len(ids)-most)
+	}
+	return b.String()
+}
+
+// start places and makes tasks of the primary deployment.
+func (w *work) start(n int) error {
+	p := &w.s.Deployments[0]
+	def := w.tx.Definitions.Get(p.Definition)
+	if def == nil {
+		w.cannotPlace("its task definition " + p.Definition.String() + " does not exist")
+		return nil
+	}
+	var made []ecs.TaskID
+	var failures []placement.Failure
+	missing := n
+	for _, share := range w.shares(p, n) {
+		ids, failed, err := w.startShare(p, def, share)
+		if err != nil {
+			return err
+		}
+		made, failures = append(made, ids...), append(failures, failed...)
+		missing -= len(ids)
+	}
+	if len(made) > 0 {
+		w.s.Progress.Steady = false
+		w.event(fmt.Sprintf("has started %d tasks: %s.", len(made), names(made)))
+	}
+	if missing > 0 {
+		w.cannotPlace(unplacedReason(p, failures))
+	} else {
+		w.s.Progress.Unplaced, w.s.Progress.UnplacedAt = "", 0
+	}
+	return nil
+}
+
+// attributes are what the tasks need of an instance beside what their definition says.
+func attributes(p *ecs.Deployment) []ecs.Attribute {
+	if !p.EnableExecuteCommand {
+		return nil
+	}
+	return []ecs.Attribute{{Name: "ecs.capability.execute-command"}}
+}
+
+// share is a number of tasks on one capacity provider, or on none.
+type share struct {
+	provider string
+	count    int
+}
+
+// shares divides n tasks so that all of the deployment's are divided as the strategy says.
+func (w *work) shares(p *ecs.Deployment, n int) []share {
+	if len(p.CapacityProviderStrategy) == 0 {
+		return []share{{count: n}}
+	}
+	have := map[string]int{}
+	total := n
+	for task := range w.tx.Tasks.StartedBy(w.s.Cluster, p.ID) {
+		if wanted(task) {
+			have[task.CapacityProvider]++
+			total++
+		}
+	}
+	var out []share
+	for i, want := range ecs.Distribute(p.CapacityProviderStrategy, total) {
+		name := p.CapacityProviderStrategy[i].CapacityProvider
+		if count := min(n, want-have[name]); count > 0 {
+			out = append(out, share{name, count})
+			n -= count
+		}
+	}
+	return out
+}
+
+func (w *work) startShare(p *ecs.Deployment, def *ecs.TaskDefinition, sh share) ([]ecs.TaskID, []placement.Failure, error) {
+	placed, failures := placement.Place(&w.tx.Tables, placement.Request{
+		Cluster: w.s.Cluster, Definition: def, Group: ecs.ServiceGroup(w.s.Name), Constraints: p.PlacementConstraints, Strategy: p.PlacementStrategy,
+		CapacityProvider: sh.provider, Count: sh.count, LaunchType: p.LaunchType, Connected: w.cfg.Connected, Attributes: attributes(p),
+	})
+	spec := lifecycle.Spec{
+		Cluster: w.s.Cluster, Definition: def, Group: ecs.ServiceGroup(w.s.Name), StartedBy: p.ID, LaunchType: p.LaunchType, CapacityProvider: sh.provider,
+		Tags: w.tags(def), EnableExecuteCommand: p.EnableExecuteCommand, PlatformVersion: p.PlatformVersion,
+	}
+	ids := make([]ecs.TaskID, 0, len(placed))
+	for _, at := range placed {
+		spec.Instance, spec.GPUs = at.Instance, at.GPUs
+		if p.NetworkConfiguration != nil && p.NetworkConfiguration.AwsvpcConfiguration != nil {
+			zone := ""
+			if i := w.tx.Instances.Get(at.Instance); i != nil {
+				zone, _ = i.Attribute("ecs.availability-zone")
+			}
+			var err error
+			spec.Interface, err = lifecycle.NewInterface(w.tx, w.cfg.Subnets, p.NetworkConfiguration.AwsvpcConfiguration, zone)
+			if full := (*lifecycle.NoAddressError)(nil); errors.As(err, &full) {
+				return ids, []placement.Failure{{Instance: at.Instance, Reason: full.Error()}}, nil
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+		ids = append(ids, lifecycle.Create(w.tx, w.now, spec).ID)
+	}
+	return ids, failures, nil
+}
+
+// tags are what the service gives its tasks.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html
+func (w *work) tags(def *ecs.TaskDefinition) []ecs.Tag {
+	var out []ecs.Tag
+	switch w.s.PropagateTags {
+	case "SERVICE":
+		out = slices.Clone(w.s.Tags)
+	case "TASK_DEFINITION":
+		out = slices.Clone(def.Tags)
+	}
+	if w.s.EnableECSManagedTags {
+		out = append(out, ecs.Tag{Key: "aws:ecs:clusterName", Value: w.s.Cluster}, ecs.Tag{Key: "aws:ecs:serviceName", Value: w.s.Name})
+	}
+	return out
+}
+
+// repeatUnplaced is how often the event of a task without a place is given again.
+const repeatUnplaced ecs.Millis = 6 * 3600_000
+
+// cannotPlace notes why a task has no place, and tells of it when that is news.
+func (w *work) cannotPlace(why string) {
+	p := &w.s.Progress
+	if p.Unplaced == why && w.now < p.UnplacedAt+repeatUnplaced {
+		return
+	}
+	p.Unplaced, p.UnplacedAt, p.Steady = why, w.now, false
+	w.event("was unable to place a task because " + why + ". For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
+}
+
+// unplacedReason says in ECS's words why there was no place.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+func unplacedReason(p *ecs.Deployment, failures []placement.Failure) string {
+	if p.LaunchType == ecs.LaunchFargate {
+		return "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+	}
+	const none = "no container instance met all of its requirements. Reason: "
+	if len(failures) == 0 {
+		return none + "No Container Instances were found in your cluster"
+	}
+	closest := failures[0]
+	what := map[string]string{
+		placement.ReasonCPU:       "has insufficient CPU units available",
+		placement.ReasonMemory:    "has insufficient memory available",
+		placement.ReasonPorts:     "is already using a port required by your task",
+		placement.ReasonGPU:       "has insufficient GPU resource available",
+		placement.ReasonAttribute: "is missing an attribute required by your task",
+		placement.ReasonAgent:     "encountered error \"AGENT\"",
+	}[closest.Reason]
+	if what == "" {
+		what = fmt.Sprintf("encountered error %q", closest.Reason)
+	}
+	return none + "The closest matching container-instance " + closest.Instance.String() + " " + what
+}
+
+// event adds a line to the service's history, and drops the one that is too old.
+func (w *work) event(text string) {
+	s := w.s
+	s.LastEvent++
+	w.tx.ServiceEvents.Put(&ecs.ServiceEvent{
+		Cluster: s.Cluster, Service: s.Name, Number: s.LastEvent, ID: uuid.NewString(), CreatedAt: w.now, Message: "(service " + s.Name + ") " + text,
+	})
+	if s.LastEvent > ecs.MaxServiceEvents {
+		w.tx.ServiceEvents.Delete(w.tx.ServiceEvents.Key(&ecs.ServiceEvent{Cluster: s.Cluster, Service: s.Name, Number: s.LastEvent - ecs.MaxServiceEvents}))
+	}
+}

@@ -1,0 +1,311 @@
+package deploy
+
+import (
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// decision is what is to be done for a service now.
+type decision struct {
+	// start is how many tasks of the primary deployment are to be started.
+	start int
+	// stops are the tasks to be stopped, and why.
+	stops []stop
+	// turn is a change of the service's own.
+	turn turn
+	// wake is when to decide again if nothing happens; 0 is never.
+	wake ecs.Millis
+}
+
+type stop struct {
+	task *ecs.Task
+	why  string
+	// unhealthy counts against the deployment.
+	unhealthy bool
+}
+
+// turn is a step in a service's or a deployment's life.
+type turn int
+
+const (
+	noTurn turn = iota
+	// turnEnded: a deleted service has no tasks any more.
+	turnEnded
+	// turnFailed: the circuit breaker ends the primary deployment.
+	turnFailed
+	// turnReady: all of the primary's tasks are healthy, and its bake time begins.
+	turnReady
+	// turnUnready: they are not any more, and it begins anew.
+	turnUnready
+	// turnCompleted: the primary deployment is all there is.
+	turnCompleted
+	// turnSteady: the service is as it shall be.
+	turnSteady
+	// turnTidied: an old deployment has no tasks any more.
+	turnTidied
+	// turnThrottled: launches are slowed down from now on.
+	turnThrottled
+	// turnRecovered: launches have been good for long enough.
+	turnRecovered
+)
+
+func (d *decision) nothing() bool { return d.start == 0 && len(d.stops) == 0 && d.turn == noTurn }
+
+// census is what there is of a service's tasks.
+type census struct {
+	primary state.DeploymentCounts
+	// wanted, healthy and live are those of all deployments.
+	wanted, healthy, live int32
+	// draining are the primary's wanted tasks on DRAINING instances that are not found unhealthy, drainingHealthy those of them that are healthy.
+	draining, drainingHealthy int32
+	moving                    []*ecs.Task
+}
+
+func count(t *state.Tables, s *ecs.Service) census {
+	var c census
+	for i := range s.Deployments {
+		n := t.DeploymentCounts(s.Cluster, s.Deployments[i].ID)
+		c.wanted += n.Wanted
+		c.healthy += n.Healthy
+		c.live += n.Live
+		if i == 0 {
+			c.primary = n
+		}
+	}
+	if t.ClusterCounts(s.Cluster).Draining > 0 && c.primary.Wanted > 0 {
+		c.findMoving(t, s)
+	}
+	return c
+}
+
+// findMoving finds the primary's tasks that must leave their instances.
+func (c *census) findMoving(t *state.Tables, s *ecs.Service) {
+	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
+		if !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy {
+			continue
+		}
+		if i := t.Instances.Get(task.Instance); i == nil || i.Status != ecs.InstanceDraining {
+			continue
+		}
+		c.moving = append(c.moving, task)
+		c.draining++
+		if healthy(task) {
+			c.drainingHealthy++
+		}
+	}
+}
+
+func wanted(t *ecs.Task) bool {
+	return t.DesiredStatus == ecs.TaskRunning && t.LastStatus < ecs.TaskStopped
+}
+
+// healthy is state.DeploymentCounts' sense of it.
+func healthy(t *ecs.Task) bool {
+	return wanted(t) && t.LastStatus == ecs.TaskRunning && (t.HealthStatus == "" || t.HealthStatus == ecs.HealthHealthy)
+}
+
+// Bounds of a rollout: ECS rounds the minimum up and the maximum down.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+func lowest(s *ecs.Service) int32 {
+	return int32((int64(s.DesiredCount)*int64(s.DeploymentConfiguration.MinimumHealthyPercent) + 99) / 100)
+}
+
+func highest(s *ecs.Service) int32 {
+	return int32(int64(s.DesiredCount) * int64(s.DeploymentConfiguration.MaximumPercent) / 100)
+}
+
+// threshold is how many failed tasks trip the circuit breaker: half of the desired count, at least 3 and at most 200.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+func threshold(desired int32) int32 { return min(200, max(3, (desired+1)/2)) }
+
+// decide says what is to be done for a service that is not INACTIVE.
+func decide(now ecs.Millis, t *state.Tables, s *ecs.Service) decision {
+	c := count(t, s)
+	if s.Status == ecs.ServiceDraining {
+		return decideEnd(t, s, &c)
+	}
+	var d decision
+	if d.turn = turnOf(now, s, &c, &d.wake); d.turn == turnFailed {
+		return d
+	}
+	d.decideStarts(now, s, &c)
+	d.decideStops(now, t, s, &c)
+	return d
+}
+
+// decideEnd stops what a deleted service has.
+func decideEnd(t *state.Tables, s *ecs.Service, c *census) decision {
+	var d decision
+	if c.live == 0 {
+		d.turn = turnEnded
+		return d
+	}
+	for i := range s.Deployments {
+		d.stopAll(t, s, s.Deployments[i].ID)
+	}
+	return d
+}
+
+func (d *decision) stopAll(t *state.Tables, s *ecs.Service, deployment string) {
+	if t.DeploymentCounts(s.Cluster, deployment).Wanted == 0 {
+		return
+	}
+	for task := range t.Tasks.StartedBy(s.Cluster, deployment) {
+		if wanted(task) {
+			d.stops = append(d.stops, stop{task: task, why: scaling(s)})
+		}
+	}
+}
+
+// scaling is why ECS stops tasks that it has too many of.
+func scaling(s *ecs.Service) string {
+	return "Scaling activity initiated by (deployment " + s.Deployments[0].ID + ")"
+}
+
+// turnOf finds the one next step of the service itself, or when there may be one.
+func turnOf(now ecs.Millis, s *ecs.Service, c *census, wake *ecs.Millis) turn {
+	p := &s.Deployments[0]
+	breaker := s.DeploymentConfiguration.CircuitBreaker
+	if p.RolloutState == ecs.RolloutInProgress && breaker != nil && breaker.Enable && p.FailedTasks >= threshold(s.DesiredCount) {
+		return turnFailed
+	}
+	full := c.primary.Healthy-c.drainingHealthy == s.DesiredCount && c.primary.Wanted == s.DesiredCount
+	alone := c.live == c.primary.Live
+	if len(s.Deployments) > 1 && alone {
+		return turnTidied
+	}
+	if full && p.RolloutState == ecs.RolloutInProgress {
+		if p.ReadyAt == 0 {
+			return turnReady
+		}
+		if baked := p.ReadyAt + ecs.Millis(s.DeploymentConfiguration.BakeTimeInMinutes)*60_000; now < baked {
+			sooner(wake, baked)
+		} else if alone {
+			return turnCompleted
+		}
+	}
+	if !full && p.ReadyAt != 0 && p.RolloutState == ecs.RolloutInProgress {
+		return turnUnready
+	}
+	if full && alone && c.live == c.primary.Wanted && p.RolloutState == ecs.RolloutCompleted && !s.Progress.Steady {
+		return turnSteady
+	}
+	if s.Progress.LaunchFailures > 0 && full {
+		if good := s.Progress.LastFailure + recovery; now < good {
+			sooner(wake, good)
+		} else {
+			return turnRecovered
+		}
+	}
+	return noTurn
+}
+
+func sooner(wake *ecs.Millis, at ecs.Millis) {
+	if *wake == 0 || at < *wake {
+		*wake = at
+	}
+}
+
+// Launches are slowed down after whole rounds of failures: ECS waits longer and longer, up to 27 minutes.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html
+const (
+	freeRounds             = 3
+	firstDelay  ecs.Millis = 5_000
+	longestWait ecs.Millis = 27 * 60_000
+	// recovery is how long launches must be good for the count of failures to begin anew.
+	recovery ecs.Millis = 60_000
+)
+
+// throttle gives the moment before which no task is launched; 0 is none.
+func throttle(s *ecs.Service) ecs.Millis {
+	rounds := s.Progress.LaunchFailures / max(1, s.DesiredCount)
+	if rounds < freeRounds {
+		return 0
+	}
+	return s.Progress.LastFailure + min(longestWait, firstDelay<<min(rounds-freeRounds, 20))
+}
+
+// decideStarts fills up to the desired count, as far as the maximum allows.
+func (d *decision) decideStarts(now ecs.Millis, s *ecs.Service, c *census) {
+	if s.Deployments[0].RolloutState == ecs.RolloutFailed {
+		return
+	}
+	missing := s.DesiredCount - (c.primary.Wanted - c.primary.Unhealthy - c.draining)
+	n := min(missing, highest(s)-c.wanted)
+	if n <= 0 {
+		return
+	}
+	if until := throttle(s); now < until {
+		if !s.Progress.Throttled && d.turn == noTurn {
+			d.turn = turnThrottled
+		}
+		sooner(&d.wake, until)
+		return
+	}
+	d.start = int(n)
+}
+
+// decideStops finds the tasks that are too many: of the primary what is above the desired count, and then those that are to be
+// replaced, as far as the minimum allows.
+func (d *decision) decideStops(now ecs.Millis, t *state.Tables, s *ecs.Service, c *census) {
+	good := c.primary.Wanted - c.primary.Unhealthy - c.draining
+	spare := c.healthy - lowest(s)
+	if excess := good - s.DesiredCount; excess > 0 {
+		for _, task := range d.victims(now, t, s, c, int(excess)) {
+			d.stops = append(d.stops, stop{task: task, why: scaling(s)})
+			if healthy(task) {
+				spare--
+			}
+		}
+	}
+	if c.primary.Unhealthy > 0 {
+		d.replaceUnhealthy(t, s, c)
+	}
+	for _, task := range c.moving {
+		spare = d.replace(now, s, task, spare)
+	}
+	if s.Deployments[0].RolloutState == ecs.RolloutFailed {
+		return
+	}
+	for i := 1; i < len(s.Deployments); i++ {
+		if t.DeploymentCounts(s.Cluster, s.Deployments[i].ID).Wanted == 0 {
+			continue
+		}
+		for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[i].ID) {
+			if wanted(task) {
+				spare = d.replace(now, s, task, spare)
+			}
+		}
+	}
+}
+
+// replace stops a task that has, or will have, another in its place: one that serves only where there is another to spare.
+func (d *decision) replace(now ecs.Millis, s *ecs.Service, task *ecs.Task, spare int32) int32 {
+	if task.Protected(now) {
+		sooner(&d.wake, task.ProtectedUntil)
+		return spare
+	}
+	if healthy(task) {
+		if spare <= 0 {
+			return spare
+		}
+		spare--
+	}
+	d.stops = append(d.stops, stop{task: task, why: scaling(s)})
+	return spare
+}
+
+// replaceUnhealthy stops the primary's unhealthy tasks once their replacements are there, or at once where there is no room for
+// those beside them.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-service.html
+func (d *decision) replaceUnhealthy(t *state.Tables, s *ecs.Service, c *census) {
+	covered := c.primary.Healthy >= s.DesiredCount
+	if !covered && c.wanted < highest(s) {
+		return
+	}
+	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
+		if wanted(task) && task.HealthStatus == ecs.HealthUnhealthy {
+			d.stops = append(d.stops, stop{task: task, why: "Task failed container health checks", unhealthy: true})
+		}
+	}
+}

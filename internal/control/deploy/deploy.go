@@ -1,0 +1,156 @@
+// Package deploy keeps services at their desired counts and rolls out their deployments. It alone makes and stops the tasks of
+// services, and it alone writes their deployments' rollout states, their events, and DRAINING and INACTIVE's end of them; the
+// API writes what is desired, and package lifecycle counts failed launches where it ends their tasks.
+//
+// What is to be done follows from the service, its deployments' counts and the time alone (decide); all progress is in the
+// state, so any leader goes on where another was.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
+package deploy
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"time"
+
+	"roadstead.dev/roadstead/internal/control/loop"
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// Config is what the controller needs. Store must be set.
+type Config struct {
+	Store *state.Store
+	// Connected tells whether an instance's agent is there; nil means that all are. It is called inside updates.
+	Connected func(ecs.InstanceID) bool
+	// Subnets is where tasks in awsvpc get their addresses.
+	Subnets lifecycle.Subnets
+	// MaxTasks is how many tasks one update makes or stops; 0 is 50, which fits in an etcd transaction of default limits.
+	MaxTasks int
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// retryUnplaced is how soon a place is looked for again. Instances that come and tasks that stop have it looked for at once;
+// an agent that connects is no commit.
+const retryUnplaced ecs.Millis = 1000
+
+// Run keeps services until ctx ends.
+func Run(ctx context.Context, c Config) error {
+	if c.MaxTasks == 0 {
+		c.MaxTasks = 50
+	}
+	k := &controller{Config: c, unplaced: map[string]map[string]bool{}}
+	return loop.RunKeyed(ctx, loop.Keyed{
+		Name: "deploy", Store: c.Store, Now: c.Now, Log: c.Log, All: keys, Touched: k.touched, Plan: k.plan,
+		// A change is a whole update's worth.
+		Batch: 1,
+	})
+}
+
+// controller is a running one. unplaced has, by cluster, the services that wait for room: a hint whom to wake, which is
+// found again after a restart.
+type controller struct {
+	Config
+	unplaced map[string]map[string]bool
+}
+
+func keys(t *state.Tables) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for s := range t.Services.All() {
+			if s.Status != ecs.ServiceInactive && !yield(s.Key()) {
+				return
+			}
+		}
+	}
+}
+
+// touched gives the services that a commit is about: those that changed, those whose tasks did, and where there may be room
+// now, or instances drain, those of the cluster.
+func (k *controller) touched(c *state.Commit) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, ch := range c.Services {
+			if ch.New != nil && !yield(ch.New.Key()) {
+				return
+			}
+		}
+		for _, ch := range c.Tasks {
+			t := ch.New
+			if t == nil {
+				t = ch.Old
+			}
+			if name, ok := ecs.ServiceOfGroup(t.Group); ok && !yield(t.Cluster+"/"+name) {
+				return
+			}
+			if t.LastStatus >= ecs.TaskStopped && !k.wakeUnplaced(t.Cluster, yield) {
+				return
+			}
+		}
+		for _, ch := range c.Instances {
+			if !k.instanceChanged(c.View, ch, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (k *controller) wakeUnplaced(cluster string, yield func(string) bool) bool {
+	for key := range k.unplaced[cluster] {
+		if !yield(key) {
+			return false
+		}
+	}
+	return true
+}
+
+func (k *controller) instanceChanged(v *state.View, ch state.Change[ecs.Instance], yield func(string) bool) bool {
+	i := ch.New
+	if i == nil {
+		i = ch.Old
+	}
+	if ch.Old != nil && ch.New != nil && ch.Old.Status == ch.New.Status {
+		return k.wakeUnplaced(i.Cluster, yield)
+	}
+	for s := range v.Services.Under(i.Cluster) {
+		if s.Status != ecs.ServiceInactive && !yield(s.Key()) {
+			return false
+		}
+	}
+	return true
+}
+
+// plan looks whether there is something to do for a service. What exactly is decided again in the update, on what is true by then.
+func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.Change, ecs.Millis) {
+	s := t.Services.Get(key)
+	if s == nil || s.Status == ecs.ServiceInactive {
+		k.setUnplaced(s, key, false)
+		return nil, 0
+	}
+	d := decide(now, t, s)
+	k.setUnplaced(s, key, s.Progress.Unplaced != "")
+	if d.nothing() {
+		return nil, d.wake
+	}
+	wake := d.wake
+	if s.Progress.Unplaced != "" && (wake == 0 || wake > now+retryUnplaced) {
+		wake = now + retryUnplaced
+	}
+	return []loop.Change{func(tx *state.Tx) error { return k.carryOut(tx, now, key) }}, wake
+}
+
+func (k *controller) setUnplaced(s *ecs.Service, key string, is bool) {
+	if s == nil {
+		return
+	}
+	of := k.unplaced[s.Cluster]
+	switch {
+	case !is:
+		delete(of, key)
+	case of == nil:
+		k.unplaced[s.Cluster] = map[string]bool{key: true}
+	default:
+		of[key] = true
+	}
+}

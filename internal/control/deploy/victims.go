@@ -1,0 +1,29 @@
+package deploy
+
+import (
+	"slices"
+
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/placement"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// victims chooses n of the primary's tasks to be stopped: those that do not run yet first, then those that the placement strategy
+// can do without. Tasks that are protected, moving or unhealthy are not chosen.
+func (d *decision) victims(now ecs.Millis, t *state.Tables, s *ecs.Service, c *census, n int) []*ecs.Task {
+	var waiting, running []*ecs.Task
+	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
+		switch {
+		case !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy || slices.Contains(c.moving, task):
+		case task.Protected(now):
+			sooner(&d.wake, task.ProtectedUntil)
+		case healthy(task):
+			running = append(running, task)
+		default:
+			waiting = append(waiting, task)
+		}
+	}
+	strategy := s.Deployments[0].PlacementStrategy
+	out := placement.ChooseToStop(t, waiting, strategy, n)
+	return append(out, placement.ChooseToStop(t, running, strategy, n-len(out))...)
+}
