@@ -135,5 +135,5 @@ var refusedTasks = []refused{
 	}, "InvalidParameterException: TagKeys can not be empty."},
 	{"tags of a service", func(f *fixture) error {
 		return only(f.ListTagsForResource(f.ctx, &sdk.ListTagsForResourceInput{ResourceArn: aws.String("arn:aws:ecs:us-east-1:000000000000:service/x/y")}))
-	}, "InvalidParameterException: Resources of the type service cannot be tagged."},
+	}, "ResourceNotFoundException: The specified resource was not found."},
 }
