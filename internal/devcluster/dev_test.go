@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -118,6 +119,8 @@ func (s *simulation) wait(arn, status string) types.Task {
 // caller gets an answer but a success or an error of AWS's.
 func TestReset(t *testing.T) {
 	s := simulate(t, nil)
+	s.reset()
+	goroutines := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
 	for i := range 4 {
@@ -138,6 +141,12 @@ func TestReset(t *testing.T) {
 	t.Logf("a reset takes %v under load", total/100)
 	s.reset()
 	s.empty()
+	// Nothing of the worlds before stays: each has more than this.
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines+50; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines after a hundred resets, %d before", runtime.NumGoroutine(), goroutines)
+		}
+	}
 }
 
 // disturb makes things until ctx ends.
@@ -206,6 +215,10 @@ func TestContainers(t *testing.T) {
 	}
 	if got := s.run(types.ContainerDefinition{DockerLabels: label("oom", "true")}, "STOPPED"); !strings.HasPrefix(aws.ToString(got.Containers[0].Reason), "OutOfMemoryError") || code(got) != 137 {
 		t.Errorf("oom: %+v", got)
+	}
+	noGroup := types.ContainerDefinition{LogConfiguration: &types.LogConfiguration{LogDriver: types.LogDriverAwslogs, Options: map[string]string{"awslogs-group": "/none", "awslogs-region": "us-east-1"}}}
+	if got := s.run(noGroup, "STOPPED"); !strings.Contains(aws.ToString(got.Containers[0].Reason), "ResourceNotFoundException: The specified log group does not exist.") {
+		t.Errorf("a log group that is not there: %q", aws.ToString(got.Containers[0].Reason))
 	}
 	stubborn := s.run(types.ContainerDefinition{DockerLabels: label("ignore-sigterm", "true"), StopTimeout: aws.Int32(2)}, "RUNNING")
 	if _, err := s.ecs.StopTask(t.Context(), &ecs.StopTaskInput{Task: stubborn.TaskArn}); err != nil {
@@ -317,5 +330,34 @@ func TestOnlyDevResets(t *testing.T) {
 		if rec.Code != want {
 			t.Errorf("%s %s: %d", method, path, rec.Code)
 		}
+	}
+}
+
+// TestEveryFeature: a definition with much that an agent may lack finds a place and runs.
+func TestEveryFeature(t *testing.T) {
+	s := simulate(t, nil)
+	role := aws.String("arn:aws:iam::123456789012:role/r")
+	_, err := s.ecs.RegisterTaskDefinition(t.Context(), &ecs.RegisterTaskDefinitionInput{
+		Family: aws.String("all"), ExecutionRoleArn: role, TaskRoleArn: role, PidMode: types.PidModeTask, Cpu: aws.String("256"), Memory: aws.String("512"),
+		Volumes: []types.Volume{{Name: aws.String("efs"), EfsVolumeConfiguration: &types.EFSVolumeConfiguration{FileSystemId: aws.String("fs-1")}}},
+		ContainerDefinitions: []types.ContainerDefinition{{
+			Name: aws.String("main"), Image: aws.String("example"), Privileged: aws.Bool(true), RestartPolicy: &types.ContainerRestartPolicy{Enabled: aws.Bool(true)},
+			HealthCheck:     &types.HealthCheck{Command: []string{"CMD", "true"}},
+			Secrets:         []types.Secret{{Name: aws.String("S"), ValueFrom: aws.String("arn:aws:ssm:us-east-1:123456789012:parameter/p")}},
+			LinuxParameters: &types.LinuxParameters{InitProcessEnabled: aws.Bool(true), SharedMemorySize: aws.Int32(64)},
+			PortMappings:    []types.PortMapping{{ContainerPort: aws.Int32(80)}, {ContainerPort: aws.Int32(53), Protocol: types.TransportProtocolUdp}},
+			MountPoints:     []types.MountPoint{{SourceVolume: aws.String("efs"), ContainerPath: aws.String("/e")}},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.ecs.RunTask(t.Context(), &ecs.RunTaskInput{TaskDefinition: aws.String("all")})
+	if err != nil || len(out.Tasks) != 1 {
+		t.Fatalf("RunTask: %+v, %v", out, err)
+	}
+	task := s.wait(*out.Tasks[0].TaskArn, "RUNNING")
+	if b := task.Containers[0].NetworkBindings; len(b) != 2 || aws.ToInt32(b[0].HostPort) < 32768 {
+		t.Errorf("bindings: %+v", b)
 	}
 }
