@@ -9,6 +9,7 @@ import (
 // what it can do, advertises each that it has under these names, so that placement refuses the others with ATTRIBUTE. They
 // are never shown among a definition's requiresAttributes: a client would find something that it did not register.
 const (
+	FeatureAccelerators    = "roadstead.capability.accelerators"
 	FeatureDevices         = "roadstead.capability.devices"
 	FeatureLinks           = "roadstead.capability.links"
 	FeatureSecurityOptions = "roadstead.capability.docker-security-options"
@@ -23,6 +24,7 @@ var nativeFeatures = []struct {
 	name string
 	used func(*ContainerDefinition) bool
 }{
+	{FeatureAccelerators, func(c *ContainerDefinition) bool { return accelerated(c.ResourceRequirements) }},
 	{FeatureDevices, func(c *ContainerDefinition) bool {
 		return c.LinuxParameters != nil && len(c.LinuxParameters.Devices) > 0
 	}},
@@ -60,9 +62,17 @@ func NativeFeatures() []string {
 	return out
 }
 
-// NativeRequirements are the attributes that an instance with Roadstead's own agent (Instance.Native) must have to run the
-// definition, beside RequiresAttributes. Each is named once.
-func (d *TaskDefinition) NativeRequirements() []string {
+// attributeEnvironmentFiles is ECS's own; a definition without such files does not require it, but overrides may add some.
+const attributeEnvironmentFiles = "ecs.capability.env-files.s3"
+
+// accelerated leaves GPUs out: these are counted, and missing ones are RESOURCE:GPU.
+func accelerated(requirements []ResourceRequirement) bool {
+	return slices.ContainsFunc(requirements, func(r ResourceRequirement) bool { return r.Type != "GPU" })
+}
+
+// NativeRequirements are the attributes that an instance with Roadstead's own agent (Instance.Native) must have to run a task of
+// the definition with the overrides, which may be nil, beside RequiresAttributes. Each is named once.
+func (d *TaskDefinition) NativeRequirements(o *TaskOverride) []string {
 	var out []string
 	for i := range nativeFeatures {
 		for j := range d.ContainerDefinitions {
@@ -70,6 +80,18 @@ func (d *TaskDefinition) NativeRequirements() []string {
 				out = append(out, nativeFeatures[i].name)
 				break
 			}
+		}
+	}
+	if o == nil {
+		return out
+	}
+	for i := range o.ContainerOverrides {
+		c := &o.ContainerOverrides[i]
+		if len(c.EnvironmentFiles) > 0 && !slices.Contains(out, attributeEnvironmentFiles) {
+			out = append(out, attributeEnvironmentFiles)
+		}
+		if accelerated(c.ResourceRequirements) && !slices.Contains(out, FeatureAccelerators) {
+			out = append(out, FeatureAccelerators)
 		}
 	}
 	return out

@@ -57,7 +57,7 @@ type memberOf struct {
 
 func newCheck(t *state.Tables, r Request) *check {
 	c := &check{Request: r, tables: t, needs: r.Definition.Needs(r.Overrides), required: r.Definition.RequiresAttributes}
-	c.native = r.Definition.NativeRequirements()
+	c.native = r.Definition.NativeRequirements(r.Overrides)
 	_, c.gpus = r.Definition.NeedsGPUs(r.Overrides)
 	if c.Group == "" {
 		c.Group = "family:" + r.Definition.Family

@@ -14,7 +14,9 @@ type suitsKey struct {
 	definition *ecs.TaskDefinition
 	// added are the attributes that the definition does not require by itself.
 	added string
-	ec2   bool
+	// native are those that native agents must have beside: of overrides too.
+	native string
+	ec2    bool
 }
 
 type memberKey string
@@ -27,6 +29,7 @@ func (c *check) eligible(r *state.Roster) []bool {
 	for _, a := range c.required[len(c.Definition.RequiresAttributes):] {
 		key.added += a.Name + "\x00" + a.Value + "\x00"
 	}
+	key.native = strings.Join(c.native, "\x00")
 	suits := r.Memo(key, func() any { return column(r, c.suits) }).([]bool)
 	var both []bool
 	for i := range c.members {

@@ -135,3 +135,29 @@ func TestDevices(t *testing.T) {
 		t.Error(placed, diff)
 	}
 }
+
+// TestNativeAttributes: an agent of our own must have the features for which ECS has no attribute, Amazon's has them all.
+func TestNativeAttributes(t *testing.T) {
+	s := open(t)
+	stock, plain, able := instance(1, 1000, 1000), instance(2, 1000, 1000), instance(3, 1000, 1000)
+	plain.Native, able.Native = true, true
+	able.Attributes = []ecs.Attribute{{Name: ecs.FeatureTmpfs}}
+	if err := fill(s, []*ecs.Instance{stock, plain, able}, nil); err != nil {
+		t.Fatal(err)
+	}
+	d := definition(1, 4)
+	d.ContainerDefinitions[0].LinuxParameters = &ecs.LinuxParameters{Tmpfs: []ecs.Tmpfs{{ContainerPath: "/x", Size: 1}}}
+	view := s.View()
+	for range 2 { // The second time from what is kept with the roster.
+		placed, failures := placement.Place(&view.Tables, placement.Request{Cluster: "c", Definition: d, Count: 3,
+			Constraints: []ecs.PlacementConstraint{{Type: "distinctInstance"}}})
+		if diff := cmp.Diff([]placement.Failure{{stock.ID, placement.ReasonDistinct}, {plain.ID, "ATTRIBUTE"}, {able.ID, placement.ReasonDistinct}}, failures); diff != "" || len(placed) != 2 {
+			t.Error(placed, diff)
+		}
+	}
+	files := &ecs.TaskOverride{ContainerOverrides: []ecs.ContainerOverride{{Name: "a", EnvironmentFiles: make([]ecs.EnvironmentFile, 1)}}}
+	placed, _ := placement.Place(&view.Tables, placement.Request{Cluster: "c", Definition: d, Overrides: files, Count: 1})
+	if len(placed) != 1 || placed[0].Instance != stock.ID {
+		t.Errorf("environment files of an override: placed on %v", placed)
+	}
+}

@@ -14,6 +14,7 @@ func TestNativeFeaturesAgreeWithRefusals(t *testing.T) {
 		return ecs.ContainerDefinition{LinuxParameters: &l}
 	}
 	uses := map[string][]ecs.ContainerDefinition{
+		ecs.FeatureAccelerators:    {{ResourceRequirements: []ecs.ResourceRequirement{{Type: "NeuronDevice", Value: "1"}}}},
 		ecs.FeatureDevices:         {linux(ecs.LinuxParameters{Devices: []ecs.Device{{HostPath: "/dev/null"}}})},
 		ecs.FeatureLinks:           {{Links: []string{"b"}}},
 		ecs.FeatureSecurityOptions: {{DockerSecurityOptions: []string{"no-new-privileges"}}},
@@ -28,7 +29,7 @@ func TestNativeFeaturesAgreeWithRefusals(t *testing.T) {
 		}
 		for _, c := range uses[name] {
 			d := &ecs.TaskDefinition{ContainerDefinitions: []ecs.ContainerDefinition{c}}
-			if got := d.NativeRequirements(); !slices.Equal(got, []string{name}) {
+			if got := d.NativeRequirements(nil); !slices.Equal(got, []string{name}) {
 				t.Errorf("%s: required %v", name, got)
 			}
 			err := unsupported(d, &c, nil)

@@ -90,3 +90,15 @@ func unsupported(d *ecs.TaskDefinition, c *ecs.ContainerDefinition, o *ecs.Conta
 	}
 	return nil
 }
+
+// Supports says, by an error that names it, which feature of a definition or its overrides no agent has. What an agent lacks
+// as it is configured is told by its attributes.
+func Supports(d *ecs.TaskDefinition, o *ecs.TaskOverride) error {
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		if err := unsupported(d, c, overrideOf(o, c.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
