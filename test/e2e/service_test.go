@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// page registers a revision of a web server that answers with a word, on a port of the host's that the task chooses.
+func (in *installation) page(family, word string) {
+	in.t.Helper()
+	in.register(family, types.NetworkModeBridge, types.ContainerDefinition{
+		Name: aws.String("web"), PortMappings: []types.PortMapping{{ContainerPort: aws.Int32(80)}}, StopTimeout: aws.Int32(5),
+		// What is asked after SIGTERM is still answered for a moment.
+		Command: []string{"sh", "-c", fmt.Sprintf(`mkdir /www && echo %s >/www/index.html && (trap 'sleep 1; exit 0' TERM; httpd -f -p 80 -h /www & wait)`, word)},
+	})
+}
+
+// addresses are where the running tasks of a service answer.
+func (in *installation) addresses(service string) []string {
+	in.t.Helper()
+	list, err := in.ECS.ListTasks(in.t.Context(), &ecs.ListTasksInput{ServiceName: &service})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	if len(list.TaskArns) == 0 {
+		return nil
+	}
+	out, err := in.ECS.DescribeTasks(in.t.Context(), &ecs.DescribeTasksInput{Tasks: list.TaskArns})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	var all []string
+	for _, task := range out.Tasks {
+		if aws.ToString(task.LastStatus) == "RUNNING" && aws.ToString(task.DesiredStatus) == "RUNNING" {
+			all = append(all, fmt.Sprintf("http://127.0.0.1:%d/", *task.Containers[0].NetworkBindings[0].HostPort))
+		}
+	}
+	return all
+}
+
+func fetchPage(url string) (string, error) {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return strings.TrimSpace(string(b)), err
+}
+
+// TestServiceRolls is a rolling update by the AWS CLI: the waiter comes back, the new pages are there, and somebody answered all the time.
+func TestServiceRolls(t *testing.T) {
+	in := up(t)
+	in.page("page", "old")
+	in.cli("ecs", "create-service", "--service-name", "site", "--task-definition", "page", "--desired-count", "3")
+	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	for _, url := range in.addresses("site") {
+		if text, err := fetchPage(url); err != nil || text != "old" {
+			t.Errorf("%s: %q, %v", url, text, err)
+		}
+	}
+	in.page("page", "new")
+	in.cli("ecs", "update-service", "--service", "site", "--task-definition", "page")
+	done, down := make(chan struct{}), atomic.Int32{}
+	go func() {
+		defer close(done)
+		in.cli("ecs", "wait", "services-stable", "--services", "site")
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-done:
+			waiting = false
+		default:
+		}
+		answered := slices.ContainsFunc(in.addresses("site"), func(url string) bool { _, err := fetchPage(url); return err == nil })
+		if !answered {
+			down.Add(1)
+		}
+	}
+	if n := down.Load(); n > 0 {
+		t.Errorf("nobody answered %d times", n)
+	}
+	urls := in.addresses("site")
+	for _, url := range urls {
+		if text, err := fetchPage(url); err != nil || text != "new" {
+			t.Errorf("%s: %q, %v", url, text, err)
+		}
+	}
+	got := in.cli("ecs", "describe-services", "--services", "site", "--query", "services[0].[runningCount,length(deployments),deployments[0].rolloutState,events[0].message]", "--output", "text")
+	if want := "3\t1\tCOMPLETED\t(service site) has reached a steady state."; got != want || len(urls) != 3 {
+		t.Errorf("%q, want %q; %d tasks", got, want, len(urls))
+	}
+}
+
+// TestServiceOutlivesCrash kills everything under a service in the middle of a deployment, and starts it again.
+func TestServiceOutlivesCrash(t *testing.T) {
+	in := up(t)
+	in.page("page", "one")
+	in.cli("ecs", "create-service", "--service-name", "site", "--task-definition", "page", "--desired-count", "4")
+	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	in.page("page", "two")
+	in.cli("ecs", "update-service", "--service", "site", "--task-definition", "page", "--deployment-configuration", "maximumPercent=125,minimumHealthyPercent=75")
+	in.kill()
+	in.start()
+	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	urls := in.addresses("site")
+	for _, url := range urls {
+		if text, err := fetchPage(url); err != nil || text != "two" {
+			t.Errorf("%s: %q, %v", url, text, err)
+		}
+	}
+	if len(urls) != 4 {
+		t.Errorf("%d tasks", len(urls))
+	}
+	in.cli("ecs", "delete-service", "--service", "site", "--force")
+	in.cli("ecs", "wait", "services-inactive", "--services", "site")
+}
+
+// TestBadImageIsRolledBack is what the circuit breaker is for.
+func TestBadImageIsRolledBack(t *testing.T) {
+	in := up(t)
+	in.page("page", "good")
+	in.cli("ecs", "create-service", "--service-name", "site", "--task-definition", "page", "--desired-count", "2",
+		"--deployment-configuration", "deploymentCircuitBreaker={enable=true,rollback=true}")
+	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	in.register("page", types.NetworkModeBridge, types.ContainerDefinition{Name: aws.String("web"), Image: aws.String("127.0.0.1:9/none:latest")})
+	in.cli("ecs", "update-service", "--service", "site", "--task-definition", "page")
+	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	got := in.cli("ecs", "describe-services", "--services", "site", "--query", "services[0].[taskDefinition,deployments[0].rolloutState]", "--output", "text")
+	if !strings.HasSuffix(got, "task-definition/page:1\tCOMPLETED") {
+		t.Errorf("%q", got)
+	}
+	events := in.cli("ecs", "describe-services", "--services", "site", "--query", "services[0].events[].message", "--output", "text")
+	for _, want := range []string{"deployment failed: tasks failed to start.", "rolling back to deployment ecs-svc/"} {
+		if !strings.Contains(events, want) {
+			t.Errorf("no %q in %s", want, events)
+		}
+	}
+	for _, url := range in.addresses("site") {
+		if text, err := fetchPage(url); err != nil || text != "good" {
+			t.Errorf("%s: %q, %v", url, text, err)
+		}
+	}
+}
