@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +47,33 @@ func (in *installation) addresses(service string) []string {
 	return all
 }
 
+func (in *installation) describeService(name string) types.Service {
+	in.t.Helper()
+	out, err := in.ECS.DescribeServices(in.t.Context(), &ecs.DescribeServicesInput{Services: []string{name}})
+	if err != nil || len(out.Services) != 1 {
+		in.t.Fatalf("DescribeServices: %v, %+v", err, out)
+	}
+	return out.Services[0]
+}
+
+func isStable(s types.Service) bool {
+	return len(s.Deployments) == 1 && s.RunningCount == s.DesiredCount && s.Deployments[0].RolloutState == types.DeploymentRolloutStateCompleted
+}
+
+// stable waits for what the CLI's waiter waits for, without its fifteen seconds between two looks.
+func (in *installation) stable(name string) {
+	in.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		s := in.describeService(name)
+		if isStable(s) {
+			return
+		}
+		if time.Now().After(deadline) {
+			in.t.Fatalf("not stable: %+v", s)
+		}
+	}
+}
+
 func fetchPage(url string) (string, error) {
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get(url)
@@ -64,7 +90,7 @@ func TestServiceRolls(t *testing.T) {
 	in := up(t)
 	in.page("page", "old")
 	in.cli("ecs", "create-service", "--service-name", "site", "--task-definition", "page", "--desired-count", "3")
-	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	in.stable("site")
 	for _, url := range in.addresses("site") {
 		if text, err := fetchPage(url); err != nil || text != "old" {
 			t.Errorf("%s: %q, %v", url, text, err)
@@ -72,25 +98,19 @@ func TestServiceRolls(t *testing.T) {
 	}
 	in.page("page", "new")
 	in.cli("ecs", "update-service", "--service", "site", "--task-definition", "page")
-	done, down := make(chan struct{}), atomic.Int32{}
-	go func() {
-		defer close(done)
-		in.cli("ecs", "wait", "services-stable", "--services", "site")
-	}()
-	for waiting := true; waiting; {
-		select {
-		case <-done:
-			waiting = false
-		default:
+	down := 0
+	for deadline := time.Now().Add(2 * time.Minute); !isStable(in.describeService("site")); {
+		if !slices.ContainsFunc(in.addresses("site"), func(url string) bool { _, err := fetchPage(url); return err == nil }) {
+			down++
 		}
-		answered := slices.ContainsFunc(in.addresses("site"), func(url string) bool { _, err := fetchPage(url); return err == nil })
-		if !answered {
-			down.Add(1)
+		if time.Now().After(deadline) {
+			t.Fatalf("not stable: %+v", in.describeService("site"))
 		}
 	}
-	if n := down.Load(); n > 0 {
-		t.Errorf("nobody answered %d times", n)
+	if down > 0 {
+		t.Errorf("nobody answered %d times", down)
 	}
+	in.cli("ecs", "wait", "services-stable", "--services", "site")
 	urls := in.addresses("site")
 	for _, url := range urls {
 		if text, err := fetchPage(url); err != nil || text != "new" {
@@ -108,12 +128,12 @@ func TestServiceOutlivesCrash(t *testing.T) {
 	in := up(t)
 	in.page("page", "one")
 	in.cli("ecs", "create-service", "--service-name", "site", "--task-definition", "page", "--desired-count", "4")
-	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	in.stable("site")
 	in.page("page", "two")
 	in.cli("ecs", "update-service", "--service", "site", "--task-definition", "page", "--deployment-configuration", "maximumPercent=125,minimumHealthyPercent=75")
 	in.kill()
 	in.start()
-	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	in.stable("site")
 	urls := in.addresses("site")
 	for _, url := range urls {
 		if text, err := fetchPage(url); err != nil || text != "two" {
@@ -124,7 +144,11 @@ func TestServiceOutlivesCrash(t *testing.T) {
 		t.Errorf("%d tasks", len(urls))
 	}
 	in.cli("ecs", "delete-service", "--service", "site", "--force")
-	in.cli("ecs", "wait", "services-inactive", "--services", "site")
+	for deadline := time.Now().Add(time.Minute); in.describeService("site").Status == nil || *in.describeService("site").Status != "INACTIVE"; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not INACTIVE: %+v", in.describeService("site"))
+		}
+	}
 }
 
 // TestBadImageIsRolledBack is what the circuit breaker is for.
@@ -133,10 +157,10 @@ func TestBadImageIsRolledBack(t *testing.T) {
 	in.page("page", "good")
 	in.cli("ecs", "create-service", "--service-name", "site", "--task-definition", "page", "--desired-count", "2",
 		"--deployment-configuration", "deploymentCircuitBreaker={enable=true,rollback=true}")
-	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	in.stable("site")
 	in.register("page", types.NetworkModeBridge, types.ContainerDefinition{Name: aws.String("web"), Image: aws.String("127.0.0.1:9/none:latest")})
 	in.cli("ecs", "update-service", "--service", "site", "--task-definition", "page")
-	in.cli("ecs", "wait", "services-stable", "--services", "site")
+	in.stable("site")
 	got := in.cli("ecs", "describe-services", "--services", "site", "--query", "services[0].[taskDefinition,deployments[0].rolloutState]", "--output", "text")
 	if !strings.HasSuffix(got, "task-definition/page:1\tCOMPLETED") {
 		t.Errorf("%q", got)
