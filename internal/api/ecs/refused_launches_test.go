@@ -18,6 +18,7 @@ func fargate(in *sdk.RegisterTaskDefinitionInput) {
 // ebs makes a definition with a volume that is configured at launch, of the family ebs.
 func ebs(in *sdk.RegisterTaskDefinitionInput) {
 	in.Family, in.Volumes = aws.String("ebs"), []types.Volume{{Name: aws.String("data"), ConfiguredAtLaunch: aws.Bool(true)}, {Name: aws.String("plain")}}
+	in.ContainerDefinitions[0].MountPoints = []types.MountPoint{{SourceVolume: aws.String("data"), ContainerPath: aws.String("/data")}}
 }
 
 func ofFamily(family string, change func(*sdk.RunTaskInput)) func(*fixture) error {

@@ -18,7 +18,7 @@ func validateContainers(d *ecs.TaskDefinition) error {
 		case len(c.Name) > maxFamily || !namePattern.MatchString(c.Name):
 			return refuse("Container.name contains invalid characters.")
 		case names[c.Name]:
-			return refuse("Container names must be unique within a Task Definition.")
+			return refuse("Container names must be unique within a task definition.")
 		case c.Image == "":
 			return refuse("Container.image should not be null or empty.")
 		case len(c.Image) > maxFamily || !imagePattern.MatchString(c.Image):
@@ -26,14 +26,14 @@ func validateContainers(d *ecs.TaskDefinition) error {
 		}
 		names[c.Name] = true
 		essential = essential || c.Essential == nil || *c.Essential
-		for _, check := range []func(*ecs.ContainerDefinition) error{validateEnvironment, validateHealth, validateLimits, validateLinux, validateCapabilities, validateLog} {
+		for _, check := range []func(*ecs.ContainerDefinition) error{validateEnvironment, validateHealth, validateLimits, validateLinux, validateLog} {
 			if err := check(c); err != nil {
 				return err
 			}
 		}
 	}
 	if !essential {
-		return refuse("All tasks must have at least one essential container.")
+		return refuse("Task definition doesn't have any essential container")
 	}
 	return validateSecrets(d)
 }
@@ -45,10 +45,13 @@ func validateEnvironment(c *ecs.ContainerDefinition) error {
 		}
 	}
 	if len(c.EnvironmentFiles) > 10 {
-		return refuse("Invalid 'environmentFiles' setting for container '%s'. At most 10 files are allowed.", c.Name)
+		return refuse("The maximum number of environment files was exceeded.")
 	}
 	for _, f := range c.EnvironmentFiles {
-		if f.Type != "s3" || !strings.HasPrefix(f.Value, "arn:") || !strings.HasSuffix(f.Value, ".env") {
+		if !objectPattern.MatchString(f.Value) {
+			return refuse("Invalid arn syntax.")
+		}
+		if f.Type != "s3" || !strings.HasSuffix(f.Value, ".env") {
 			return refuse("Invalid 'environmentFiles' setting for container '%s'.", c.Name)
 		}
 	}
@@ -112,8 +115,11 @@ var ulimitNames = []string{"core", "cpu", "data", "fsize", "locks", "memlock", "
 
 func validateLimits(c *ecs.ContainerDefinition) error {
 	for _, u := range c.Ulimits {
-		if !slices.Contains(ulimitNames, u.Name) || u.SoftLimit > u.HardLimit && u.HardLimit != -1 {
-			return refuse("Invalid 'ulimits' setting for container '%s'.", c.Name)
+		if !slices.Contains(ulimitNames, u.Name) {
+			return refuse("Unrecognized ulimit name %s", u.Name)
+		}
+		if u.HardLimit != -1 && (u.SoftLimit > u.HardLimit || u.SoftLimit == -1) {
+			return refuse("Soft limit exceeds hard limit for ulimit %s", u.Name)
 		}
 	}
 	for _, s := range c.SystemControls {
@@ -155,41 +161,7 @@ func validateRestart(c *ecs.ContainerDefinition) error {
 	case len(p.IgnoredExitCodes) > 50:
 		return refuse("Invalid 'restartPolicy' setting for container '%s'. At most 50 exit codes can be ignored.", c.Name)
 	case p.RestartAttemptPeriod != nil && (*p.RestartAttemptPeriod < 60 || *p.RestartAttemptPeriod > 1800):
-		return refuse("Invalid 'restartPolicy' setting for container '%s'. 'restartAttemptPeriod' must be between 60 and 1800.", c.Name)
-	}
-	return nil
-}
-
-func validateLinux(c *ecs.ContainerDefinition) error {
-	l := c.LinuxParameters
-	if l == nil {
-		return nil
-	}
-	bad := func(field string) error {
-		return refuse("Invalid '%s' setting for container '%s'.", field, c.Name)
-	}
-	for _, d := range l.Devices {
-		for _, p := range d.Permissions {
-			if p != "read" && p != "write" && p != "mknod" {
-				return bad("devices")
-			}
-		}
-		if d.HostPath == "" {
-			return bad("devices")
-		}
-	}
-	for _, t := range l.Tmpfs {
-		if t.ContainerPath == "" || t.Size <= 0 {
-			return bad("tmpfs")
-		}
-	}
-	switch {
-	case l.SharedMemorySize != nil && *l.SharedMemorySize < 0:
-		return bad("sharedMemorySize")
-	case l.MaxSwap != nil && *l.MaxSwap < 0:
-		return bad("maxSwap")
-	case l.Swappiness != nil && (*l.Swappiness < 0 || *l.Swappiness > 100):
-		return bad("swappiness")
+		return refuse("the 'restartAttemptPeriod' setting for container '%s' must be between 60 and 1800", c.Name)
 	}
 	return nil
 }
@@ -197,9 +169,6 @@ func validateLinux(c *ecs.ContainerDefinition) error {
 var logDrivers = []string{"json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens", "none"}
 
 func validateLog(c *ecs.ContainerDefinition) error {
-	if f := c.FirelensConfiguration; f != nil && f.Type != "fluentd" && f.Type != "fluentbit" {
-		return refuse("Invalid 'firelensConfiguration' setting for container '%s'.", c.Name)
-	}
 	l := c.LogConfiguration
 	if l == nil {
 		return nil

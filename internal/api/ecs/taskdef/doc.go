@@ -30,7 +30,9 @@ func refuse(format string, args ...any) error { return fault.New(fault.Client, f
 var (
 	namePattern  = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 	imagePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._:/@#+-]*$`)
-	rolePattern  = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/.+$`)
+	// objectPattern is an S3 object's ARN.
+	objectPattern = regexp.MustCompile(`^arn:[a-z-]+:s3:::[^/]+/.+$`)
+	rolePattern   = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/.+$`)
 )
 
 // Prepare validates a definition as it was sent, and fills in what ECS fills in. The definition is changed in place.
@@ -40,7 +42,8 @@ func Prepare(d *ecs.TaskDefinition) error {
 	}
 	mirror.DropEmpty(d)
 	for _, check := range []func(*ecs.TaskDefinition) error{
-		validateTask, validateSizes, validateVolumes, validateContainers, validateFirelens, validateNetwork, validateDependencies, validateFargate,
+		validateTask, validateSizes, validateVolumes, validateContainers, validateFirelens, validateSystemControls, validateAccelerators,
+		validateNetwork, validateDependencies, validateFargate,
 	} {
 		if err := check(d); err != nil {
 			return err

@@ -7,7 +7,7 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
-// kernelCapabilities are the names that capabilities can be added and dropped by.
+// kernelCapabilities are those that can be added and dropped.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_KernelCapabilities.html
 var kernelCapabilities = []string{
 	"ALL", "AUDIT_CONTROL", "AUDIT_WRITE", "BLOCK_SUSPEND", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK",
@@ -16,60 +16,80 @@ var kernelCapabilities = []string{
 	"SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "SYSLOG", "WAKE_ALARM",
 }
 
-func validateCapabilities(c *ecs.ContainerDefinition) error {
-	if c.LinuxParameters == nil || c.LinuxParameters.Capabilities == nil {
+// tmpfsOptions are what tmpfs mounts take; mode, uid, gid, nr_inodes, nr_blocks and mpol may have a value behind an equals sign.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tmpfs.html
+var tmpfsOptions = []string{
+	"defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "remount", "mand",
+	"nomand", "atime", "noatime", "diratime", "nodiratime", "bind", "rbind", "unbindable", "runbindable", "private", "rprivate",
+	"shared", "rshared", "slave", "rslave", "relatime", "norelatime", "strictatime", "nostrictatime", "mode", "uid", "gid",
+	"nr_inodes", "nr_blocks", "mpol",
+}
+
+func validateLinux(c *ecs.ContainerDefinition) error {
+	l := c.LinuxParameters
+	if l == nil {
 		return nil
 	}
-	k := c.LinuxParameters.Capabilities
-	for _, name := range slices.Concat(k.Add, k.Drop) {
-		if !slices.Contains(kernelCapabilities, name) {
-			return refuse("Invalid 'capabilities' setting for container '%s': %s.", c.Name, name)
+	bad := func(field string) error {
+		return refuse("Invalid '%s' setting for container '%s'.", field, c.Name)
+	}
+	if k := l.Capabilities; k != nil {
+		for _, name := range slices.Concat(k.Add, k.Drop) {
+			if !slices.Contains(kernelCapabilities, name) {
+				return refuse("Invalid 'capabilities' setting for container '%s': %s.", c.Name, name)
+			}
 		}
 	}
-	return nil
-}
-
-// fargateCapabilities names what is added that Fargate does not add, or is "".
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_KernelCapabilities.html
-func fargateCapabilities(c *ecs.ContainerDefinition) string {
-	if c.LinuxParameters == nil || c.LinuxParameters.Capabilities == nil {
-		return ""
-	}
-	for _, name := range c.LinuxParameters.Capabilities.Add {
-		if name != "SYS_PTRACE" {
-			return name
+	for _, d := range l.Devices {
+		if d.HostPath == "" || slices.ContainsFunc(d.Permissions, func(p string) bool { return p != "read" && p != "write" && p != "mknod" }) {
+			return bad("devices")
 		}
 	}
-	return ""
-}
-
-// validateFirelens holds log drivers against the router; the first two texts are ECS's own.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_firelens.html
-func validateFirelens(d *ecs.TaskDefinition) error {
-	routers, users := 0, 0
-	for i := range d.ContainerDefinitions {
-		c := &d.ContainerDefinitions[i]
-		if c.FirelensConfiguration != nil {
-			routers++
-		}
-		if c.LogConfiguration != nil && c.LogConfiguration.LogDriver == "awsfirelens" {
-			users++
+	for _, t := range l.Tmpfs {
+		if t.ContainerPath == "" || t.Size <= 0 || slices.ContainsFunc(t.MountOptions, func(o string) bool {
+			name, _, _ := strings.Cut(o, "=")
+			return !slices.Contains(tmpfsOptions, name)
+		}) {
+			return bad("tmpfs")
 		}
 	}
 	switch {
-	case users > 0 && routers == 0:
-		return refuse("When awsfirelens log driver is specified in log configuration, a firelens configuration object must be configured in one of the containers.")
-	case routers > 0 && users == 0:
-		return refuse("When a firelensConfiguration object is specified, at least one container has to be configured with the awsfirelens log driver.")
-	case routers > 1:
-		return refuse("Only one container can have a firelensConfiguration object.")
+	case l.SharedMemorySize != nil && *l.SharedMemorySize < 0:
+		return bad("sharedMemorySize")
+	case l.MaxSwap != nil && *l.MaxSwap < 0:
+		return bad("maxSwap")
+	case l.Swappiness != nil && (*l.Swappiness < 0 || *l.Swappiness > 100):
+		return bad("swappiness")
 	}
 	return nil
 }
 
-// fargateWindows says why a definition for Windows is none for Fargate: only from 1 to 4 vCPU are offered.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-cpu-memory-error.html
-func fargateWindows(d *ecs.TaskDefinition, cpu int32) bool {
-	p := d.RuntimePlatform
-	return p != nil && strings.HasPrefix(p.OperatingSystemFamily, "WINDOWS") && (cpu < 1024 || cpu > 4096)
+// validateSystemControls refuses those of a namespace that the container shares with the host.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SystemControl.html
+func validateSystemControls(d *ecs.TaskDefinition) error {
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		for _, s := range c.SystemControls {
+			switch {
+			case d.NetworkMode == ecs.NetworkHost && strings.HasPrefix(s.Namespace, "net."):
+				return refuse("Invalid 'systemControls' setting for container '%s'. '%s' is not supported when networkMode=host.", c.Name, s.Namespace)
+			case d.IpcMode == "host" && (strings.HasPrefix(s.Namespace, "kernel.") || strings.HasPrefix(s.Namespace, "fs.mqueue.")):
+				return refuse("Invalid 'systemControls' setting for container '%s'. '%s' is not supported when ipcMode=host.", c.Name, s.Namespace)
+			}
+		}
+	}
+	return nil
+}
+
+// validateAccelerators wants those that containers require to be among the task's.
+func validateAccelerators(d *ecs.TaskDefinition) error {
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		for _, r := range c.ResourceRequirements {
+			if r.Type == "InferenceAccelerator" && !slices.ContainsFunc(d.InferenceAccelerators, func(a ecs.InferenceAccelerator) bool { return a.DeviceName == r.Value }) {
+				return refuse("Invalid 'resourceRequirements' setting for container '%s'. Unknown inference accelerator: '%s'", c.Name, r.Value)
+			}
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package taskdef
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ var (
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#network_mode
 func validateNetwork(d *ecs.TaskDefinition) error {
 	names, host := map[string]bool{}, map[ecs.Port]bool{}
+	var ranges []ports
 	for i := range d.ContainerDefinitions {
 		c := &d.ContainerDefinitions[i]
 		if err := validateMode(d, c); err != nil {
@@ -33,21 +35,43 @@ func validateNetwork(d *ecs.TaskDefinition) error {
 			names[p.Name] = true
 			taken, ok := hostPort(d.NetworkMode, p)
 			if ok && host[taken] {
-				return refuse("Invalid 'hostPort' setting for container '%s'. Host port %d is used more than once.", c.Name, taken.Number)
+				return refuse("%s host port '%d' is mapped multiple times in task.", protocol(p), taken.Number)
 			}
 			host[taken] = ok
+			if low, high, ok := rangeOf(p.ContainerPortRange); ok {
+				for _, r := range ranges {
+					if low <= r.high && r.low <= high && r.protocol == protocol(p) {
+						return refuse("Invalid 'containerPortRange' setting for container '%s'. A container port is used multiple times in task.", c.Name)
+					}
+				}
+				ranges = append(ranges, ports{low, high, protocol(p)})
+			}
 		}
 	}
 	return nil
 }
 
-// hostPort is the port that a mapping takes of the instance, if that is known beforehand.
+// ports are a range of container ports.
+type ports struct {
+	low, high int
+	protocol  string
+}
+
+func protocol(p *ecs.PortMapping) string {
+	if p.Protocol == "udp" {
+		return "UDP"
+	}
+	return "TCP"
+}
+
+// hostPort is the port that a mapping takes of the instance, or in the mode awsvpc of the task's own interface, if that is known
+// beforehand.
 func hostPort(mode string, p *ecs.PortMapping) (ecs.Port, bool) {
 	n := p.HostPort
-	if mode == ecs.NetworkHost {
+	if mode == ecs.NetworkHost || mode == ecs.NetworkAwsvpc {
 		n = p.ContainerPort
 	}
-	if n == nil || *n == 0 || mode == ecs.NetworkAwsvpc {
+	if n == nil || *n == 0 {
 		return ecs.Port{}, false
 	}
 	return ecs.Port{Number: uint16(*n), UDP: p.Protocol == "udp"}, true
@@ -64,9 +88,11 @@ func validateMode(d *ecs.TaskDefinition, c *ecs.ContainerDefinition) error {
 	case mode != ecs.NetworkBridge && len(c.Links) > 0:
 		return refuse("Links are not supported when networkMode=%s.", mode)
 	case mode == ecs.NetworkAwsvpc && c.Hostname != "":
-		return refuse("Hostname is not supported on container when networkMode=awsvpc.")
+		return refuse("hostname is not supported on container when networkMode=awsvpc.")
 	case mode == ecs.NetworkHost && c.Hostname != "":
 		return refuse("Hostname is not supported on container when networkMode=host.")
+	case mode == ecs.NetworkAwsvpc && c.DisableNetworking != nil && *c.DisableNetworking:
+		return refuse("Disable Networking is not supported on container when networkMode=awsvpc.")
 	case mode == ecs.NetworkAwsvpc && len(c.ExtraHosts) > 0:
 		return refuse("Extra hosts are not supported on container when networkMode=awsvpc.")
 	case mode == ecs.NetworkAwsvpc && len(c.DnsServers) > 0:
@@ -89,7 +115,10 @@ func validatePort(mode string, c *ecs.ContainerDefinition, p *ecs.PortMapping) e
 		return bad("name")
 	}
 	if p.ContainerPortRange != "" {
-		if p.ContainerPort != nil || p.HostPort != nil || !validRange(p.ContainerPortRange) {
+		if p.ContainerPort != nil || p.HostPort != nil {
+			return refuse("Invalid 'containerPortRange' setting for container '%s'. You cannot specify both single port and port range.", c.Name)
+		}
+		if _, _, ok := rangeOf(p.ContainerPortRange); !ok {
 			return bad("containerPortRange")
 		}
 		return nil
@@ -99,22 +128,23 @@ func validatePort(mode string, c *ecs.ContainerDefinition, p *ecs.PortMapping) e
 		return bad("containerPort")
 	case p.HostPort != nil && (*p.HostPort < 0 || *p.HostPort > 65535):
 		return bad("hostPort")
-	case (mode == ecs.NetworkAwsvpc || mode == ecs.NetworkHost) && p.HostPort != nil && *p.HostPort != 0 && *p.HostPort != *p.ContainerPort:
+	case mode == ecs.NetworkAwsvpc && p.HostPort != nil && *p.HostPort != *p.ContainerPort,
+		mode == ecs.NetworkHost && p.HostPort != nil && *p.HostPort != 0 && *p.HostPort != *p.ContainerPort:
 		return refuse("When networkMode=%s, the host ports and container ports in port mappings must match.", mode)
 	}
 	return nil
 }
 
-// validRange takes LOW-HIGH with at most 100 ports.
+// rangeOf reads LOW-HIGH with at most 100 ports.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
-func validRange(s string) bool {
+func rangeOf(s string) (low, high int, ok bool) {
 	m := portRange.FindStringSubmatch(s)
 	if m == nil {
-		return false
+		return 0, 0, false
 	}
-	low, _ := strconv.Atoi(m[1])  // The pattern has digits only,
-	high, _ := strconv.Atoi(m[2]) // five of them at most.
-	return low >= 1 && low <= high && high <= 65535 && high-low < 100
+	low, _ = strconv.Atoi(m[1])  // The pattern has digits only,
+	high, _ = strconv.Atoi(m[2]) // five of them at most.
+	return low, high, low >= 1 && low <= high && high <= 65535 && high-low < 100
 }
 
 // validateDependencies holds dependsOn and links against the containers that are there, and refuses cycles.
@@ -157,8 +187,8 @@ func validateDependency(d *ecs.TaskDefinition, c *ecs.ContainerDefinition, on ec
 			return refuse("A dependency container with SUCCESS or COMPLETE condition cannot be an essential container")
 		}
 	case "HEALTHY":
-		if target.HealthCheck == nil {
-			return refuse("Container '%s' cannot depend on container '%s' being HEALTHY because that has no health check.", c.Name, target.Name)
+		if target.HealthCheck == nil || slices.Equal(target.HealthCheck.Command, []string{"NONE"}) {
+			return refuse("A dependency container with HEALTHY condition must have health check configured")
 		}
 	default:
 		return refuse("Invalid 'condition' setting for container '%s'.", c.Name)

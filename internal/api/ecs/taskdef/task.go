@@ -27,7 +27,7 @@ func validateTask(d *ecs.TaskDefinition) error {
 	case len(d.ContainerDefinitions) == 0:
 		return refuse("Container list cannot be empty.")
 	case len(d.ContainerDefinitions) > maxContainers:
-		return refuse("Container list cannot be longer than %d.", maxContainers)
+		return refuse("Too many containers.")
 	}
 	for _, e := range []struct {
 		name, value string
@@ -57,9 +57,32 @@ func validateTask(d *ecs.TaskDefinition) error {
 	return validateTaskLists(d)
 }
 
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html
+var systemFamilies = []string{
+	"LINUX", "WINDOWS_SERVER_2016_FULL", "WINDOWS_SERVER_2004_CORE", "WINDOWS_SERVER_20H2_CORE", "WINDOWS_SERVER_2019_CORE",
+	"WINDOWS_SERVER_2019_FULL", "WINDOWS_SERVER_2022_CORE", "WINDOWS_SERVER_2022_FULL", "WINDOWS_SERVER_2025_CORE", "WINDOWS_SERVER_2025_FULL",
+}
+
+// validateEphemeralStorage bounds it, in GiB; it is Fargate's alone.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EphemeralStorage.html
+func validateEphemeralStorage(d *ecs.TaskDefinition) error {
+	e := d.EphemeralStorage
+	switch {
+	case e == nil:
+		return nil
+	case e.SizeInGiB < 21:
+		return refuse("EphemeralStorage size should be at least 21.")
+	case e.SizeInGiB > 200:
+		return refuse("EphemeralStorage size should be at most 200.")
+	case len(d.RequiresCompatibilities) > 0 && !slices.Contains(d.RequiresCompatibilities, ecs.LaunchFargate):
+		return refuse("Tasks using the EC2 launch type do not support EphemeralStorage.")
+	}
+	return nil
+}
+
 func validatePlatform(d *ecs.TaskDefinition) error {
-	if e := d.EphemeralStorage; e != nil && (e.SizeInGiB < 21 || e.SizeInGiB > 200) {
-		return refuse("Invalid 'sizeInGiB' setting for ephemeral storage. It must be between 21 and 200.")
+	if err := validateEphemeralStorage(d); err != nil {
+		return err
 	}
 	p := d.RuntimePlatform
 	if p == nil {
@@ -68,7 +91,7 @@ func validatePlatform(d *ecs.TaskDefinition) error {
 	if a := p.CpuArchitecture; a != "" && a != "X86_64" && a != "ARM64" {
 		return refuse("Invalid 'cpuArchitecture' setting for runtimePlatform: %s.", a)
 	}
-	if f := p.OperatingSystemFamily; f != "" && f != "LINUX" && !strings.HasPrefix(f, "WINDOWS_SERVER_") {
+	if f := p.OperatingSystemFamily; f != "" && !slices.Contains(systemFamilies, f) {
 		return refuse("Invalid 'operatingSystemFamily' setting for runtimePlatform: %s.", f)
 	}
 	return nil
@@ -93,7 +116,7 @@ func validateTaskLists(d *ecs.TaskDefinition) error {
 	case p.Type != "" && p.Type != "APPMESH":
 		return refuse("Invalid 'type' setting for proxyConfiguration: %s.", p.Type)
 	case containerNamed(d, p.ContainerName) == nil:
-		return refuse("Proxy configuration container '%s' does not exist.", p.ContainerName)
+		return refuse("Proxy container [%s] does not exist", p.ContainerName)
 	}
 	return nil
 }
@@ -152,79 +175,9 @@ func validateContainerSize(c *ecs.ContainerDefinition, taskMemory int32) error {
 	case c.Memory == nil && c.MemoryReservation == nil && taskMemory == 0:
 		return refuse("Invalid setting for container '%s'. At least one of 'memory' or 'memoryReservation' must be specified.", c.Name)
 	case c.Memory != nil && c.MemoryReservation != nil && *c.MemoryReservation > *c.Memory:
-		return refuse("Invalid setting for container '%s'. 'memoryReservation' must not be greater than 'memory'.", c.Name)
+		return refuse("Invalid setting for container '%s'. 'memory' must be greater than or equal to 'memoryReservation'.", c.Name)
 	case c.Memory != nil && taskMemory > 0 && *c.Memory > taskMemory:
 		return refuse("Invalid setting for container '%s'. The 'memory' setting for container is greater than for the task.", c.Name)
-	}
-	return nil
-}
-
-func validateVolumes(d *ecs.TaskDefinition) error {
-	names := map[string]bool{}
-	for i := range d.Volumes {
-		v := &d.Volumes[i]
-		switch {
-		case v.Name == "":
-			return refuse("Volume.name should not be null or empty.")
-		case len(v.Name) > maxFamily || !namePattern.MatchString(v.Name):
-			return refuse("Volume.name contains invalid characters.")
-		case names[v.Name]:
-			return refuse("Volume names must be unique within a Task Definition.")
-		case configurations(v) > 1:
-			return refuse("Volume '%s' has more than one configuration.", v.Name)
-		}
-		names[v.Name] = true
-		if err := validateVolumeConfiguration(v); err != nil {
-			return err
-		}
-	}
-	for i := range d.ContainerDefinitions {
-		c := &d.ContainerDefinitions[i]
-		for _, m := range c.MountPoints {
-			switch {
-			case m.SourceVolume == "" || m.ContainerPath == "":
-				return refuse("Container '%s' has a mount point without sourceVolume or containerPath.", c.Name)
-			case !names[m.SourceVolume]:
-				return refuse("Unknown volume '%s'.", m.SourceVolume)
-			}
-		}
-		for _, f := range c.VolumesFrom {
-			if f.SourceContainer == c.Name || containerNamed(d, f.SourceContainer) == nil {
-				return refuse("Invalid 'volumesFrom' setting for container '%s'.", c.Name)
-			}
-		}
-	}
-	return nil
-}
-
-func configurations(v *ecs.Volume) int {
-	n := 0
-	for _, set := range []bool{v.Host != nil, v.DockerVolumeConfiguration != nil, v.EfsVolumeConfiguration != nil,
-		v.FsxWindowsFileServerVolumeConfiguration != nil, v.S3filesVolumeConfiguration != nil} {
-		if set {
-			n++
-		}
-	}
-	return n
-}
-
-func validateVolumeConfiguration(v *ecs.Volume) error {
-	if c := v.DockerVolumeConfiguration; c != nil {
-		if c.Scope != "" && c.Scope != "task" && c.Scope != "shared" {
-			return refuse("Invalid 'scope' setting for volume '%s'.", v.Name)
-		}
-		if c.Autoprovision != nil && *c.Autoprovision && c.Scope != "shared" {
-			return refuse("Invalid 'autoprovision' setting for volume '%s'. It is only supported when scope=shared.", v.Name)
-		}
-	}
-	if c := v.EfsVolumeConfiguration; c != nil && c.FileSystemId == "" {
-		return refuse("EFSVolumeConfiguration.fileSystemId should not be null or empty.")
-	}
-	if c := v.FsxWindowsFileServerVolumeConfiguration; c != nil && (c.FileSystemId == "" || c.RootDirectory == "" || c.AuthorizationConfig == nil) {
-		return refuse("FSxWindowsFileServerVolumeConfiguration of volume '%s' is not complete.", v.Name)
-	}
-	if c := v.S3filesVolumeConfiguration; c != nil && c.FileSystemArn == "" {
-		return refuse("S3FilesVolumeConfiguration.fileSystemArn should not be null or empty.")
 	}
 	return nil
 }
