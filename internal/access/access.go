@@ -16,7 +16,7 @@ var allowed = map[wire.CallerType]map[string][]string{
 	wire.CallerAgent: {
 		"ecs": {
 			"CreateCluster", "DescribeClusters", "DeregisterContainerInstance", "DiscoverPollEndpoint", "Poll", "RegisterContainerInstance",
-			"StartTelemetrySession", "UpdateContainerInstancesState", "Submit*", "TagResource", "ListTagsForResource",
+			"StartTelemetrySession", "UpdateContainerInstancesState", "Submit*", "ListTagsForResource",
 			// On behalf of its tasks.
 			"GetTaskProtection", "UpdateTaskProtection",
 		},

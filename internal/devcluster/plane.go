@@ -63,7 +63,9 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 		Store: p.store, Place: cfg.Place, Log: cfg.Log,
 		Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) },
 		Endpoint:  agentEndpoints, MaxRunCount: cfg.Settings.MaxRunTasks, Subnets: cfg.Settings.subnets(cfg.Place),
-		Caller: func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },
+		Caller:      func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },
+		ClientToken: func(ctx context.Context) string { return wire.Extra(ctx, "clientToken") },
+		Agent:       func(ctx context.Context) string { return agentKey(wire.CallerFrom(ctx)) },
 	})
 	if err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
-	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Log: cfg.Log, Joined: base.joined})
+	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Log: cfg.Log, Joined: base.joined})
 	mux := http.NewServeMux()
 	mux.Handle("GET /acs/ws", p.links)
 	// What is not AWS's has a place of its own, where what is not there is not taken for a call of AWS's.
@@ -92,6 +94,14 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	mux.Handle("/", srv)
 	p.handler = mux
 	return p, nil
+}
+
+// agentKey is the id of a caller's key if that is an agent's, else "".
+func agentKey(c wire.Caller) string {
+	if c.Type == wire.CallerAgent {
+		return c.AccessKeyID
+	}
+	return ""
 }
 
 // openKV opens where the state is kept.
@@ -116,7 +126,8 @@ func (p *plane) parts() []part {
 		}},
 		{"services", func(ctx context.Context) error {
 			return deploy.Run(ctx, deploy.Config{
-				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, MaxTasks: p.maxTasks(), Log: p.cfg.Log,
+				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, MaxTasks: p.maxTasks(),
+				Subnets: p.cfg.Settings.subnets(p.cfg.Place), Log: p.cfg.Log,
 			})
 		}},
 		{"definitions", func(ctx context.Context) error {

@@ -26,7 +26,7 @@ func newSTS(cfg Config, ring *keyring.Ring, store *state.Store) (*stsapi.API, er
 			}, nil
 		},
 		Allow: func(_ context.Context, caller wire.Caller, role, session string) error {
-			if caller.Type == wire.CallerRoot || caller.Type == wire.CallerAgent && taskHasRole(&store.View().Tables, session, role) {
+			if caller.Type == wire.CallerRoot || caller.Type == wire.CallerAgent && taskHasRole(&store.View().Tables, caller.AccessKeyID, session, role) {
 				return nil
 			}
 			return fault.New("AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller.ARN, role)
@@ -34,14 +34,18 @@ func newSTS(cfg Config, ring *keyring.Ring, store *state.Store) (*stsapi.API, er
 	})
 }
 
-// taskHasRole tells whether a task that has not ended has a role: an agent lends it to the task's containers.
-func taskHasRole(t *state.Tables, id, role string) bool {
+// taskHasRole tells whether a task that has not ended, on the instance of an agent's key, has a role: the agent hands it on to the
+// task's containers.
+func taskHasRole(t *state.Tables, key, id, role string) bool {
 	taskID, err := ecs.ParseTaskID(id)
 	if err != nil {
 		return false
 	}
 	task := t.Tasks.Get(taskID)
 	if task == nil || task.LastStatus >= ecs.TaskStopped {
+		return false
+	}
+	if i := t.Instances.Get(task.Instance); i == nil || i.AgentKey != key {
 		return false
 	}
 	d := t.Definitions.Get(task.Definition)

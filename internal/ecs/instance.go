@@ -28,6 +28,11 @@ type Instance struct {
 	AgentHash      string      `json:"agentHash,omitempty"`
 	RuntimeVersion string      `json:"runtimeVersion,omitempty"`
 	RegisteredAt   Millis      `json:"registeredAt"`
+	// DeregisteredAt is when it became INACTIVE.
+	DeregisteredAt Millis `json:"deregisteredAt,omitempty"`
+	// AgentKey is the id of the access key of the agent that registered it, which alone may speak for it; "" if it was not
+	// an agent's own key.
+	AgentKey string `json:"agentKey,omitempty"`
 	// Version counts the changes ECS shows of an instance, from 1.
 	Version int64 `json:"version"`
 	// Sequence is the last number given to a message for this instance; numbers are reserved in blocks, so a restart never

@@ -21,7 +21,8 @@ const (
 
 // ServeHTTP takes an agent's websocket: GET with containerInstanceArn in the query, signed with SigV4 for the service ecs.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.cfg.Auth.Authenticate(r, "ecs", "Poll", nil); err != nil {
+	caller, err := s.cfg.Auth.Authenticate(r, "ecs", "Poll", nil)
+	if err != nil {
 		refuse(w, http.StatusForbidden, refusedAccess, "the signature or the key is not accepted")
 		return
 	}
@@ -41,6 +42,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case inst == nil:
 		refuse(w, http.StatusBadRequest, refusedInstance, "no such container instance")
+		return
+	case s.cfg.Agent != nil && s.cfg.Agent(caller) != "" && s.cfg.Agent(caller) != inst.AgentKey:
+		refuse(w, http.StatusForbidden, refusedAccess, "another key registered the container instance")
 		return
 	case inst.Status == ecs.InstanceInactive:
 		refuse(w, http.StatusBadRequest, refusedInactive, "the container instance is not registered any more")

@@ -32,6 +32,9 @@ type Config struct {
 	Store *state.Store
 	Place ecs.Place
 	Auth  Authenticator
+	// Agent gives the id of a caller's key if that is an agent's own, which may speak for the instances it registered alone;
+	// "" may speak for all, and so do all where it is nil.
+	Agent func(wire.Caller) string
 	Log   *slog.Logger
 	// Heartbeat is how often agents are asked for a sign of life; a session without one for three times as long is closed.
 	// Default 20 s.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"time"
 )
 
@@ -48,6 +49,8 @@ const (
 type requestInfo struct {
 	id     string
 	caller Caller
+	// body is that of a JSON request whose handler asks for extra members.
+	body []byte
 }
 
 type requestKey struct{}
@@ -70,6 +73,22 @@ func RequestID(ctx context.Context) string {
 		return i.id
 	}
 	return ""
+}
+
+// Extra gives a string member of the request that AWS's clients send and the SDK's struct lacks; "" if there is none. Only
+// operations that Service.KeepExtra names have it.
+func Extra(ctx context.Context, name string) string {
+	i, ok := ctx.Value(requestKey{}).(*requestInfo)
+	if !ok || len(i.body) == 0 {
+		return ""
+	}
+	var members map[string]json.RawMessage
+	var text string
+	// The body has been decoded once, so it is JSON; a member of another type is as if absent.
+	if json.Unmarshal(i.body, &members) != nil || json.Unmarshal(members[name], &text) != nil {
+		return ""
+	}
+	return text
 }
 
 // newRequestID makes a random UUID, as AWS's request ids are.

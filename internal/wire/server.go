@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -153,9 +154,13 @@ func (x *exchange) serve() (err error) {
 	if err := x.decode(body, in.Elem()); err != nil {
 		return err
 	}
+	info := &requestInfo{id: x.id, caller: x.caller}
+	if x.handler.extra {
+		info.body = bytes.Clone(body)
+	}
 	// What a handler holds from here on is its own: the body's memory is free.
 	x.release()
-	ctx := withRequest(x.r.Context(), &requestInfo{id: x.id, caller: x.caller})
+	ctx := withRequest(x.r.Context(), info)
 	if x.handler.stream != nil {
 		return x.stream(ctx, in.Interface())
 	}

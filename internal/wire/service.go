@@ -71,6 +71,8 @@ type handler struct {
 	// call gets a pointer to In and gives a pointer to Out.
 	call   func(ctx context.Context, in any) (any, error)
 	stream func(ctx context.Context, in any, send func(string, any) error) error
+	// extra says that the handler may ask for members that in has not.
+	extra bool
 }
 
 // NewService panics when the configuration can't be right.
@@ -176,6 +178,16 @@ func HandleStream[In any](s *Service, op string, fn func(ctx context.Context, in
 			return fn(ctx, in.(*In), send)
 		},
 	}
+}
+
+// KeepExtra lets the handler of a JSON operation, registered already, ask by Extra for members that In lacks. The body is
+// then kept as long as the handler works, so it is for operations with small requests.
+func (s *Service) KeepExtra(op string) {
+	h := s.handled[op]
+	if h == nil || !s.cfg.Protocol.json() {
+		panic(fmt.Sprintf("wire: %s.%s is not registered, or is no JSON operation", s.cfg.Name, op))
+	}
+	h.extra = true
 }
 
 func (s *Service) check(op string, in reflect.Type) {

@@ -34,6 +34,9 @@ type Config struct {
 	ClientToken func(ctx context.Context) string
 	// Caller gives the ARN of who sent a request, for registeredBy; nil leaves that out.
 	Caller func(ctx context.Context) string
+	// Agent gives the id of the key that a request was signed with if it is an agent's own, which may speak for the instances
+	// it registered alone; "" is a user's, which may do all. nil means that all are users'.
+	Agent func(ctx context.Context) string
 	// MaxRunCount is the largest count of RunTask; 0 is ECS's own, 10.
 	MaxRunCount int
 	// TokenLifetime is how long a RunTask client token is remembered; 0 is 24 hours.
@@ -61,6 +64,9 @@ func New(c Config) (*API, error) {
 	}
 	if c.Connected == nil {
 		c.Connected = func(ecs.InstanceID) bool { return true }
+	}
+	if c.Agent == nil {
+		c.Agent = func(context.Context) string { return "" }
 	}
 	if c.MaxRunCount == 0 {
 		c.MaxRunCount = 10

@@ -47,6 +47,9 @@ func (a *API) UpdateContainerInstancesState(ctx context.Context, in *sdk.UpdateC
 				out.Failures = append(out.Failures, types.Failure{Arn: a.missingARN(ref, kindInstance, name), Reason: &reason})
 				continue
 			}
+			if err := a.speaksFor(ctx, old); err != nil {
+				return err
+			}
 			out.ContainerInstances = append(out.ContainerInstances, a.wireInstance(&tx.Tables, setStatus(tx, old, ecs.InstanceStatus(in.Status)), nil))
 		}
 		return nil

@@ -138,6 +138,9 @@ func (a *API) DeregisterContainerInstance(ctx context.Context, in *sdk.Deregiste
 		if old == nil {
 			return fault.New(fault.InvalidParameter, "The referenced container instance was not found.")
 		}
+		if err := a.speaksFor(ctx, old); err != nil {
+			return err
+		}
 		if !force && hasLiveTaskOn(&tx.Tables, old.ID) {
 			return fault.New(fault.InvalidParameter, "Found running tasks on the instance.")
 		}
@@ -145,7 +148,7 @@ func (a *API) DeregisterContainerInstance(ctx context.Context, in *sdk.Deregiste
 		ended = a.endTasks(tx, id)
 		i := *old
 		if i.Status != ecs.InstanceInactive {
-			i.Status, i.StatusReason = ecs.InstanceInactive, ""
+			i.Status, i.StatusReason, i.DeregisteredAt = ecs.InstanceInactive, "", a.now()
 			i.Version++
 			tx.Instances.Put(&i)
 		}

@@ -53,8 +53,11 @@ func (a *API) RegisterContainerInstance(ctx context.Context, in *sdk.RegisterCon
 		if err != nil {
 			return err
 		}
-		i := &ecs.Instance{ID: ecs.NewInstanceID(), Cluster: name, Status: ecs.InstanceActive, RegisteredAt: a.now()}
+		i := &ecs.Instance{ID: ecs.NewInstanceID(), Cluster: name, Status: ecs.InstanceActive, RegisteredAt: a.now(), AgentKey: a.Agent(ctx)}
 		if old != nil {
+			if err := a.speaksFor(ctx, old); err != nil {
+				return err
+			}
 			copied := *old
 			i = &copied
 		} else if err := r.join(c, i); err != nil {

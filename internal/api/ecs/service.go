@@ -44,6 +44,7 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "ListTaskDefinitionFamilies", a.ListTaskDefinitionFamilies)
 
 	wire.Handle(s, "RegisterContainerInstance", a.RegisterContainerInstance)
+	s.KeepExtra("RegisterContainerInstance")
 	wire.Handle(s, "DescribeContainerInstances", a.DescribeContainerInstances)
 	wire.Handle(s, "ListContainerInstances", a.ListContainerInstances)
 	wire.Handle(s, "UpdateContainerInstancesState", a.UpdateContainerInstancesState)

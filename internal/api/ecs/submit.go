@@ -100,6 +100,9 @@ func (a *API) submit(ctx context.Context, clusterRef, taskRef *string, report ac
 		if task == nil {
 			return fault.New(fault.InvalidParameter, "The referenced task was not found.")
 		}
+		if err := a.speaksFor(ctx, tx.Instances.Get(task.Instance)); err != nil {
+			return err
+		}
 		if !report.ID.IsZero() && (report.ID != task.ID || task.Interface == nil) {
 			return errNoAttachment
 		}

@@ -38,6 +38,9 @@ func (a *API) SubmitAttachmentStateChanges(ctx context.Context, in *sdk.SubmitAt
 			if task == nil || task.Cluster != name || task.Interface == nil {
 				return errNoAttachment
 			}
+			if err := a.speaksFor(ctx, tx.Instances.Get(task.Instance)); err != nil {
+				return err
+			}
 			if err := lifecycle.Report(tx, a.now(), r); err != nil {
 				return err
 			}

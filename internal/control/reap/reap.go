@@ -1,5 +1,5 @@
-// Package reap removes what has been over long enough: tasks that stopped an hour ago, and client tokens that have expired
-// or whose tasks are all gone. It alone deletes tasks and tokens.
+// Package reap removes what has been over long enough: tasks that stopped an hour ago, instances that were deregistered an
+// hour ago and have no task left, and client tokens that have expired or whose tasks are all gone. It alone deletes them.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
 package reap
 
@@ -67,7 +67,35 @@ func (c *Config) Plan(now ecs.Millis, t *state.Tables) ([]loop.Change, ecs.Milli
 			break
 		}
 	}
+	for i := range t.Instances.All() {
+		if i.Status != ecs.InstanceInactive {
+			continue
+		}
+		if due := i.DeregisteredAt + keep; due > now {
+			wake = min(wake, due)
+		} else if hasTask(t, i.ID) {
+			wake = now + every // they say on which instance they ran
+		} else {
+			changes = append(changes, deleteInstance(i.ID))
+		}
+	}
 	return changes, max(wake, now+every)
+}
+
+func hasTask(t *state.Tables, id ecs.InstanceID) bool {
+	for range t.Tasks.OnInstance(id) {
+		return true
+	}
+	return false
+}
+
+func deleteInstance(id ecs.InstanceID) loop.Change {
+	return func(tx *state.Tx) error {
+		if i := tx.Instances.Get(id); i != nil && i.Status == ecs.InstanceInactive && !hasTask(&tx.Tables, id) {
+			tx.Instances.Delete(id)
+		}
+		return nil
+	}
 }
 
 // orphaned tells whether a token's last tasks are among those that go now.

@@ -94,3 +94,40 @@ func TestPlanLooksAgainWhenTheNextIsDue(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// TestInactiveInstancesGo: an hour after deregistration, and not before the tasks that name them.
+func TestInactiveInstancesGo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	store, err := state.Open(ctx, state.Config{KV: memkv.New(memkv.Unlimited)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- store.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	c := reap.Config{Store: store, Keep: time.Minute, Every: time.Second}
+	gone, busy, active := ecs.NewInstanceID(), ecs.NewInstanceID(), ecs.NewInstanceID()
+	update(t, store, func(tx *state.Tx) {
+		tx.Instances.Put(&ecs.Instance{ID: gone, Cluster: "c", Status: ecs.InstanceInactive, DeregisteredAt: 1000})
+		tx.Instances.Put(&ecs.Instance{ID: busy, Cluster: "c", Status: ecs.InstanceInactive, DeregisteredAt: 1000})
+		tx.Instances.Put(&ecs.Instance{ID: active, Cluster: "c", Status: ecs.InstanceActive})
+		tx.Tasks.Put(&ecs.Task{ID: ecs.NewTaskID(), Cluster: "c", Instance: busy, LastStatus: ecs.TaskStopped, StoppedAt: 50000})
+	})
+	if changes, wake := c.Plan(2000, &store.View().Tables); len(changes) != 0 || wake != 61000 {
+		t.Errorf("before: %d changes, wake %d", len(changes), wake)
+	}
+	changes, _ := c.Plan(61000, &store.View().Tables)
+	update(t, store, func(tx *state.Tx) {
+		for _, change := range changes {
+			if err := change(tx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if v := store.View(); v.Instances.Get(gone) != nil || v.Instances.Get(busy) == nil || v.Instances.Get(active) == nil {
+		t.Errorf("%d instances are left", v.Instances.Len())
+	}
+}
