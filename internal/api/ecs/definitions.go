@@ -245,7 +245,9 @@ func familyHas(t *state.Tables, family string, status types.TaskDefinitionFamily
 
 // wireDefinition gives what was registered, with the lists that ECS always has.
 func (a *API) wireDefinition(d *ecs.TaskDefinition) *types.TaskDefinition {
-	out := mirror.Of[types.TaskDefinition](d)
+	listed := *d
+	listed.RequiresAttributes = taskdef.Listed(d.RequiresAttributes)
+	out := mirror.Of[types.TaskDefinition](&listed)
 	arn := a.Place.DefinitionARN(d.ID())
 	out.TaskDefinitionArn = &arn
 	out.RegisteredAt, out.DeregisteredAt, out.DeleteRequestedAt = clone(d.RegisteredAt), clone(d.DeregisteredAt), clone(d.DeleteRequestedAt)

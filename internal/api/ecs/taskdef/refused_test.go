@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"roadstead.dev/roadstead/internal/api/ecs/taskdef"
 	"roadstead.dev/roadstead/internal/fault"
 )
@@ -133,5 +135,34 @@ func TestTaken(t *testing.T) {
 		if err := taskdef.Prepare(read(t, definition)); err != nil {
 			t.Errorf("%s: %v", definition, err)
 		}
+	}
+}
+
+// TestListed: a definition as ECS's console registers it requires what ECS describes of it.
+// The list is that of a definition described by AWS in 2025.
+func TestListed(t *testing.T) {
+	d := read(t, in(fargate, `"executionRoleArn":"e","taskRoleArn":"r","runtimePlatform":{"cpuArchitecture":"X86_64","operatingSystemFamily":"LINUX"},
+"containerDefinitions":[{"name":"a","image":"i","portMappings":[{"containerPort":80,"name":"a-80-tcp","appProtocol":"http"}],
+"logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"g","awslogs-region":"us-east-1","awslogs-create-group":"true"}}}]`))
+	if err := taskdef.Prepare(d); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range taskdef.Listed(d.RequiresAttributes) {
+		got = append(got, a.Name)
+	}
+	if diff := cmp.Diff([]string{
+		"com.amazonaws.ecs.capability.docker-remote-api.1.18",
+		"com.amazonaws.ecs.capability.docker-remote-api.1.19",
+		"com.amazonaws.ecs.capability.docker-remote-api.1.29",
+		"com.amazonaws.ecs.capability.logging-driver.awslogs",
+		"com.amazonaws.ecs.capability.task-iam-role",
+		"ecs.capability.execution-role-awslogs",
+		"ecs.capability.task-eni",
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+	if len(taskdef.Listed(nil)) != 0 {
+		t.Error("there is something of nothing")
 	}
 }

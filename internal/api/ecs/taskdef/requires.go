@@ -57,10 +57,21 @@ func RequiresAttributes(d *ecs.TaskDefinition) []ecs.Attribute {
 	return out
 }
 
+// unlisted are required, and not among what ECS describes.
+var unlisted = []string{"ecs.cpu-architecture", "ecs.os-family", capability + "increased-task-cpu-limit", capability + "task-cpu-mem-limit"}
+
+// Listed are those of a definition's required attributes that ECS describes: the size of a task and its platform are for
+// placement alone. The list is a new one.
+func Listed(required []ecs.Attribute) []ecs.Attribute {
+	return slices.DeleteFunc(slices.Clone(required), func(a ecs.Attribute) bool { return slices.Contains(unlisted, a.Name) })
+}
+
 func taskAttributes(d *ecs.TaskDefinition, a attributes) {
 	if d.TaskRoleArn != "" {
 		a.add(docker + "task-iam-role")
-		a.api("1.17")
+		if d.NetworkMode != ecs.NetworkAwsvpc {
+			a.api("1.17")
+		}
 		if d.NetworkMode == ecs.NetworkHost {
 			a.add(docker + "task-iam-role-network-host")
 		}
@@ -125,7 +136,6 @@ func volumeAttributes(v *ecs.Volume, a attributes) {
 func imageAttributes(d *ecs.TaskDefinition, c *ecs.ContainerDefinition, a attributes) {
 	if ecrImage.MatchString(c.Image) {
 		a.add(docker + "ecr-auth")
-		a.api("1.19")
 		if d.ExecutionRoleArn != "" {
 			a.add(capability + "execution-role-ecr-pull")
 		}
@@ -206,8 +216,14 @@ func logAttributes(d *ecs.TaskDefinition, c *ecs.ContainerDefinition, a attribut
 	}
 	a.add(docker + "logging-driver." + l.LogDriver)
 	a.api("1.18")
+	if l.Options["mode"] == "non-blocking" {
+		a.api("1.28")
+	}
 	if l.LogDriver == "awslogs" {
 		a.api("1.19")
+		if l.Options["awslogs-create-group"] == "true" {
+			a.api("1.29")
+		}
 		if d.ExecutionRoleArn != "" {
 			a.add(capability + "execution-role-awslogs")
 		}
