@@ -24,8 +24,11 @@ func noteEnd(tx *state.Tx, task *ecs.Task) {
 		return
 	}
 	s := *old
-	s.Progress.LaunchFailures++
-	s.Progress.LastFailure = task.StoppedAt
+	if p := s.Primary(); p != nil && p.ID == task.StartedBy {
+		// What an old deployment's tasks do says nothing of the launches to come.
+		s.Progress.LaunchFailures++
+		s.Progress.LastFailure = task.StoppedAt
+	}
 	s.Progress.Steady = false
 	if i := slices.IndexFunc(s.Deployments, func(d ecs.Deployment) bool { return d.ID == task.StartedBy }); i >= 0 && s.Deployments[i].RolloutState == ecs.RolloutInProgress {
 		s.Deployments = slices.Clone(s.Deployments)

@@ -71,6 +71,7 @@ func keys(t *state.Tables) iter.Seq[string] {
 // now, or instances drain, those of the cluster.
 func (k *controller) touched(c *state.Commit) iter.Seq[string] {
 	return func(yield func(string) bool) {
+		freed := map[string]bool{}
 		for _, ch := range c.Services {
 			if ch.New != nil && !yield(ch.New.Key()) {
 				return
@@ -84,7 +85,12 @@ func (k *controller) touched(c *state.Commit) iter.Seq[string] {
 			if name, ok := ecs.ServiceOfGroup(t.Group); ok && !yield(t.Cluster+"/"+name) {
 				return
 			}
-			if t.LastStatus >= ecs.TaskStopped && !k.wakeUnplaced(t.Cluster, yield) {
+			if t.LastStatus >= ecs.TaskStopped && len(k.unplaced[t.Cluster]) > 0 {
+				freed[t.Cluster] = true
+			}
+		}
+		for cluster := range freed {
+			if !k.wakeUnplaced(cluster, yield) {
 				return
 			}
 		}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/tidwall/btree"
+	"golang.org/x/sync/errgroup"
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
@@ -26,8 +28,8 @@ type Keyed struct {
 	Touched func(*state.Commit) iter.Seq[string]
 	// Plan decides for one key, as [Plan] does for all. A key that is not there any more plans nothing.
 	Plan func(now ecs.Millis, t *state.Tables, key string) (changes []Change, wake ecs.Millis)
-	// Batch is as in Config.
-	Batch int
+	// Batch is as in Config, for the changes of one key. AtOnce is how many keys' updates are under way at a time; 0 is 64.
+	Batch, AtOnce int
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -39,8 +41,8 @@ type keyed struct {
 	due   map[string]bool
 	wakes *btree.BTreeG[wake]
 	at    map[string]ecs.Millis
-	// failures are those in a row.
-	failures int
+	// failures are each key's in a row.
+	failures map[string]int
 }
 
 type wake struct {
@@ -48,8 +50,8 @@ type wake struct {
 	key string
 }
 
-// RunKeyed plans and applies until ctx ends, and returns its error then. Changes of several keys share updates; where an
-// update fails all of its keys are planned again.
+// RunKeyed plans and applies until ctx ends, and returns its error then. A key whose update fails is planned again a little later,
+// and holds up no other.
 func RunKeyed(ctx context.Context, c Keyed) error {
 	if c.Store == nil || c.Plan == nil || c.All == nil || c.Touched == nil {
 		return errors.New("loop: a keyed controller needs a store, keys and a plan")
@@ -57,7 +59,10 @@ func RunKeyed(ctx context.Context, c Keyed) error {
 	base := Config{Batch: c.Batch, Now: c.Now, Log: c.Log}
 	setDefaults(&base)
 	c.Batch, c.Now, c.Log = base.Batch, base.Now, base.Log
-	k := &keyed{Keyed: c, due: map[string]bool{}, at: map[string]ecs.Millis{}, wakes: btree.NewBTreeG(func(a, b wake) bool {
+	if c.AtOnce == 0 {
+		c.AtOnce = 64
+	}
+	k := &keyed{Keyed: c, due: map[string]bool{}, at: map[string]ecs.Millis{}, failures: map[string]int{}, wakes: btree.NewBTreeG(func(a, b wake) bool {
 		return a.at < b.at || a.at == b.at && a.key < b.key
 	})}
 	feed := c.Store.Watch()
@@ -91,27 +96,47 @@ func (k *keyed) work(ctx context.Context) error {
 	view := k.Store.View()
 	keys := k.due
 	k.due = map[string]bool{}
-	var changes []Change
+	plans := map[string][]Change{}
 	for key := range keys {
-		these, at := k.Plan(now, &view.Tables, key)
-		changes = append(changes, these...)
+		changes, at := k.Plan(now, &view.Tables, key)
 		k.sleep(key, at)
-	}
-	apply := Config{Name: k.Name, Store: k.Store, Batch: k.Batch}
-	err := apply.apply(ctx, changes)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		k.failures++
-		k.Log.Warn("controller could not apply its plan", "controller", k.Name, "error", err, "failures", k.failures)
-		for key := range keys {
-			k.due[key] = true
+		if len(changes) > 0 {
+			plans[key] = changes
+		} else {
+			delete(k.failures, key)
 		}
-		return pause(ctx, backoff(k.failures))
 	}
-	k.failures = 0
-	return nil
+	for key, err := range k.apply(ctx, plans) {
+		if err == nil {
+			delete(k.failures, key)
+			continue
+		}
+		k.failures[key]++
+		k.Log.Warn("controller could not apply its plan", "controller", k.Name, "key", key, "error", err, "failures", k.failures[key])
+		k.sleep(key, now+ecs.Millis(backoff(k.failures[key]).Milliseconds()))
+	}
+	return ctx.Err()
+}
+
+// apply carries out each key's changes in updates of their own, many at the same time, so that they share the store's commits. It
+// gives each key's error.
+func (k *keyed) apply(ctx context.Context, plans map[string][]Change) map[string]error {
+	var mu sync.Mutex
+	errs := make(map[string]error, len(plans))
+	var group errgroup.Group
+	group.SetLimit(k.AtOnce)
+	for key, changes := range plans {
+		group.Go(func() error {
+			c := Config{Name: k.Name, Store: k.Store, Batch: k.Batch}
+			err := c.apply(ctx, changes)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[key] = err
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions give none
+	return errs
 }
 
 // sleep has a key planned at a moment; 0 is none.
