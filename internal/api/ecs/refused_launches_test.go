@@ -152,8 +152,10 @@ func mainOverride(o types.ContainerOverride) func(*fixture) error {
 var refusedOverrides = []refused{
 	{"task memory", taskOverride(types.TaskOverride{Memory: aws.String("-1")}), "InvalidParameterException: Invalid 'memory' setting for task override: -1."},
 	{"role", taskOverride(types.TaskOverride{TaskRoleArn: aws.String("arn:aws:s3:::x")}), "ClientException: Role is not valid"},
+	//lint:ignore SA1019 what AWS has retired its clients can still send
 	{"accelerator", taskOverride(types.TaskOverride{InferenceAcceleratorOverrides: []types.InferenceAcceleratorOverride{{DeviceName: aws.String("d"), DeviceType: aws.String("t")}}}),
 		"InvalidParameterException: Inference accelerator override for device named d is not a device in the TaskDefinition."},
+	//lint:ignore SA1019 what AWS has retired its clients can still send
 	{"accelerator without type", taskOverride(types.TaskOverride{InferenceAcceleratorOverrides: []types.InferenceAcceleratorOverride{{DeviceName: aws.String("d")}}}),
 		"InvalidParameterException: Inference accelerator overrides need a deviceName and a deviceType."},
 	{"container twice", taskOverride(types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: aws.String("main")}, {Name: aws.String("main")}}}),
