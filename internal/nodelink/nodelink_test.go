@@ -54,7 +54,7 @@ func newFixture(t *testing.T, heartbeat time.Duration) *fixture {
 	}
 	f := &fixture{t: t, store: store, inst: ecs.NewInstanceID(), def: &ecs.TaskDefinition{
 		Family: "f", Revision: 1, Status: ecs.DefinitionActive, ContainerDefinitions: []ecs.ContainerDefinition{{Name: "c", Image: "i"}}}}
-	f.srv = New(Config{Store: store, Place: place, Auth: gate{}, Log: log, Heartbeat: heartbeat})
+	f.srv = New(Config{Store: store, Place: place, Auth: gate{}, Agent: func(c wire.Caller) string { return c.AccessKeyID }, Log: log, Heartbeat: heartbeat})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, 2)
 	go func() { store.Run(ctx); ended <- struct{}{} }()
@@ -65,7 +65,7 @@ func newFixture(t *testing.T, heartbeat time.Duration) *fixture {
 	f.update(func(tx *state.Tx) {
 		tx.Clusters.Put(&ecs.Cluster{Name: "default", Status: ecs.ClusterActive})
 		tx.Definitions.Put(f.def)
-		tx.Instances.Put(&ecs.Instance{ID: f.inst, Cluster: "default", Status: ecs.InstanceActive, Native: true})
+		tx.Instances.Put(&ecs.Instance{ID: f.inst, Cluster: "default", Status: ecs.InstanceActive, Native: true, AgentKey: "k"})
 	})
 	return f
 }
@@ -270,10 +270,11 @@ func TestBrokenAgents(t *testing.T) {
 func TestRefused(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	gone := ecs.NewInstanceID()
-	foreign := ecs.NewInstanceID()
+	foreign, others := ecs.NewInstanceID(), ecs.NewInstanceID()
 	f.update(func(tx *state.Tx) {
-		tx.Instances.Put(&ecs.Instance{ID: gone, Cluster: "default", Status: ecs.InstanceInactive, Native: true})
-		tx.Instances.Put(&ecs.Instance{ID: foreign, Cluster: "default", Status: ecs.InstanceActive})
+		tx.Instances.Put(&ecs.Instance{ID: gone, Cluster: "default", Status: ecs.InstanceInactive, Native: true, AgentKey: "k"})
+		tx.Instances.Put(&ecs.Instance{ID: others, Cluster: "default", Status: ecs.InstanceActive, Native: true, AgentKey: "another"})
+		tx.Instances.Put(&ecs.Instance{ID: foreign, Cluster: "default", Status: ecs.InstanceActive, AgentKey: "k"})
 	})
 	for _, c := range []struct{ auth, arn, native, want string }{
 		{"", place.InstanceARN("default", f.inst), "1", "AccessDeniedException"},
@@ -282,6 +283,7 @@ func TestRefused(t *testing.T) {
 		{"let me in", "arn:aws:ecs:us-east-1:000000000000:container-instance/default/xyz", "1", "BadRequestException"},
 		{"let me in", place.InstanceARN("default", ecs.NewInstanceID()), "1", "InvalidInstanceException"},
 		{"let me in", place.InstanceARN("default", gone), "1", "InactiveInstanceException"},
+		{"let me in", place.InstanceARN("default", others), "1", "AccessDeniedException"},
 		{"let me in", place.InstanceARN("default", foreign), "1", "BadRequestException"},
 		{"let me in", place.InstanceARN("default", f.inst), "", "BadRequestException"},
 	} {

@@ -88,3 +88,34 @@ func TestEmptyAndAbsent(t *testing.T) {
 		t.Errorf("%s %v, want %s", b, err, want)
 	}
 }
+
+// TestExtra: members that the SDK's struct lacks reach a handler that asks for them, and no other.
+func TestExtra(t *testing.T) {
+	var tokens []string
+	svc := ecsService()
+	Handle(svc, "ListClusters", func(ctx context.Context, _ *ecs.ListClustersInput) (*ecs.ListClustersOutput, error) {
+		tokens = append(tokens, Extra(ctx, "clientToken"))
+		return &ecs.ListClustersOutput{}, nil
+	})
+	Handle(svc, "ListTasks", func(ctx context.Context, _ *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
+		tokens = append(tokens, Extra(ctx, "clientToken"))
+		return &ecs.ListTasksOutput{}, nil
+	})
+	svc.KeepExtra("ListClusters")
+	panics(t, "not registered", func() { svc.KeepExtra("ListServices") })
+	srv := serve(t, func(c *Config) { c.Now = testClock }, svc)
+	for _, r := range []struct{ op, body string }{
+		{"ListClusters", `{"maxResults":3,"clientToken":"tok\u0065n"}`}, {"ListClusters", `{"clientToken":{"a":1}}`},
+		{"ListClusters", `{"clientToken":null}`}, {"ListClusters", ``}, {"ListTasks", `{"clientToken":"token"}`},
+	} {
+		if status, body := post(t, srv.URL, r.op, []byte(r.body), nil); status != 200 {
+			t.Errorf("%s %s: %d %s", r.op, r.body, status, body)
+		}
+	}
+	if want := []string{"token", "", "", "", ""}; !slices.Equal(tokens, want) {
+		t.Errorf("got %q", tokens)
+	}
+	if Extra(t.Context(), "clientToken") != "" {
+		t.Error("outside of a request")
+	}
+}

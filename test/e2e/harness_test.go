@@ -71,15 +71,25 @@ type installation struct {
 	t    *testing.T
 	dir  string
 	addr string
-	cmd  *exec.Cmd
-	log  *tail
-	done chan struct{}
-	ECS  *ecs.Client
-	Logs *cloudwatchlogs.Client
+	// flags are given to each start beside the usual ones.
+	flags []string
+	cmd   *exec.Cmd
+	log   *tail
+	done  chan struct{}
+	ECS   *ecs.Client
+	Logs  *cloudwatchlogs.Client
 }
 
-// up starts an installation in a new directory and ends it, containers included, with the test.
+// up starts an installation in a new directory.
 func up(t *testing.T) *installation {
+	t.Helper()
+	in := newInstallation(t)
+	in.start()
+	return in
+}
+
+// newInstallation has a directory of its own, and is ended, containers included, with the test.
+func newInstallation(t *testing.T) *installation {
 	t.Helper()
 	// Not t.TempDir: its name is long, and unix sockets' paths are short.
 	dir, err := os.MkdirTemp("", "rs")
@@ -88,7 +98,6 @@ func up(t *testing.T) *installation {
 	}
 	in := &installation{t: t, dir: dir, addr: "127.0.0.1:0"}
 	t.Cleanup(in.destroy)
-	in.start()
 	return in
 }
 
@@ -96,6 +105,7 @@ func up(t *testing.T) *installation {
 func (in *installation) start() {
 	in.t.Helper()
 	args := []string{"up", "--data-dir", in.dir, "--listen", in.addr, "--log-level", "debug"}
+	args = append(args, in.flags...)
 	archives, err := filepath.Glob(filepath.Join(images, "*.tar"))
 	if err != nil || len(archives) == 0 {
 		in.t.Fatalf("no example images in %s: %v", images, err)

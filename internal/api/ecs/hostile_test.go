@@ -2,13 +2,19 @@ package ecsapi_test
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/wire"
 )
 
 // TestHostileAgent: an agent's key speaks for no instance but that which it registered, and changes nothing by trying.
@@ -56,4 +62,42 @@ func TestHostileAgent(t *testing.T) {
 	if _, err := f.DeregisterContainerInstance(f.ctx, &sdk.DeregisterContainerInstanceInput{ContainerInstance: &arn, Force: aws.Bool(true)}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestTokenOverTheWire: a registration repeated with the agent's clientToken, which the SDK's struct lacks, gives one instance.
+func TestTokenOverTheWire(t *testing.T) {
+	f := newFixture(t, func(c *ecsapi.Config) {
+		c.ClientToken = func(ctx context.Context) string { return wire.Extra(ctx, "clientToken") }
+	})
+	f.cluster()
+	c := newClient(t, f)
+	in := &sdk.RegisterContainerInstanceInput{TotalResources: resources(10, 10)}
+	first := must(c.RegisterContainerInstance(f.ctx, in, withMember("clientToken", "t1")))
+	again := must(c.RegisterContainerInstance(f.ctx, in, withMember("clientToken", "t1")))
+	other := must(c.RegisterContainerInstance(f.ctx, in, withMember("clientToken", "t2")))
+	if *first.ContainerInstance.ContainerInstanceArn != *again.ContainerInstance.ContainerInstanceArn {
+		t.Error("the same token made two instances")
+	}
+	if *other.ContainerInstance.ContainerInstanceArn == *first.ContainerInstance.ContainerInstanceArn || f.store.View().Instances.Len() != 2 {
+		t.Errorf("%d instances of two tokens", f.store.View().Instances.Len())
+	}
+}
+
+// withMember adds a member to the request's JSON, before it is signed.
+func withMember(name, value string) func(*sdk.Options) {
+	return sdk.WithAPIOptions(func(stack *middleware.Stack) error {
+		return stack.Build.Add(middleware.BuildMiddlewareFunc("extra", func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (middleware.BuildOutput, middleware.Metadata, error) {
+			req := in.Request.(*smithyhttp.Request)
+			body, err := io.ReadAll(req.GetStream())
+			if err != nil {
+				return middleware.BuildOutput{}, middleware.Metadata{}, err
+			}
+			more := fmt.Sprintf("{%q:%q,%s", name, value, body[1:])
+			in.Request, err = req.SetStream(strings.NewReader(more))
+			if err != nil {
+				return middleware.BuildOutput{}, middleware.Metadata{}, err
+			}
+			return next.HandleBuild(ctx, in)
+		}), middleware.Before)
+	})
 }
