@@ -41,12 +41,13 @@ type link struct {
 
 func newLink(c *Commit) *link { return &link{commit: c, ready: make(chan struct{})} }
 
-// follow appends a commit and returns the new end of the chain.
-func (l *link) follow(c *Commit) *link {
-	n := newLink(c)
-	l.next.Store(n)
-	close(l.ready)
-	return n
+// advance makes a commit the store's view, and then gives it to the feeds: who has heard of a commit finds it in the view. Only
+// Run's goroutine advances.
+func (s *Store) advance(c *Commit) {
+	last, n := s.tail.Load(), newLink(c)
+	last.next.Store(n)
+	s.tail.Store(n)
+	close(last.ready)
 }
 
 // View is the snapshot that the next commit changes.

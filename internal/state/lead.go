@@ -58,7 +58,7 @@ func (s *Store) tryToLead(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.w.generation++
 	s.head, s.refusal = head, nil
-	s.tail.Store(s.tail.Load().follow(c))
+	s.advance(c)
 	s.stir()
 	return nil
 }

@@ -137,7 +137,7 @@ func (s *Store) publish(b *batch, revision int64) {
 	for _, ch := range b.changes {
 		c.add(ch)
 	}
-	s.tail.Store(s.tail.Load().follow(c))
+	s.advance(c)
 	close(b.done)
 }
 

@@ -3,6 +3,7 @@ package state_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -61,6 +62,35 @@ func TestUpdateIsVisibleOnceItReturns(t *testing.T) {
 	if s.View().Clusters.Get("default") == nil {
 		t.Error("an aborted Update deleted a cluster")
 	}
+}
+
+// TestFeedBehindView: a commit that comes down a feed is in the store's view by then, so that who plans on the view misses none.
+func TestFeedBehindView(t *testing.T) {
+	const commits = 2000
+	s := open(t, state.Config{KV: memkv.New(memkv.Unlimited)})
+	var readers sync.WaitGroup
+	for range 2 {
+		feed := s.Watch()
+		readers.Go(func() {
+			for range commits {
+				c, err := feed.Next(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if v := s.View(); v.Revision < c.Revision {
+					t.Errorf("commit %d came while the view was %d", c.Revision, v.Revision)
+					return
+				}
+			}
+		})
+	}
+	for range commits {
+		if err := s.Update(t.Context(), func(tx *state.Tx) error { tx.Clusters.Put(&ecs.Cluster{Name: "c"}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readers.Wait()
 }
 
 // panics tells what fn panics with.

@@ -41,8 +41,6 @@ type keyed struct {
 	due   map[string]bool
 	wakes *btree.BTreeG[wake]
 	at    map[string]ecs.Millis
-	// seen is the view of the last commit taken.
-	seen *state.View
 	// failures are each key's in a row.
 	failures map[string]int
 }
@@ -68,7 +66,6 @@ func RunKeyed(ctx context.Context, c Keyed) error {
 		return a.at < b.at || a.at == b.at && a.key < b.key
 	})}
 	feed := c.Store.Watch()
-	k.seen = feed.View()
 	for key := range c.All(&feed.View().Tables) {
 		k.due[key] = true
 	}
@@ -97,10 +94,6 @@ func (k *keyed) work(ctx context.Context) error {
 		return nil
 	}
 	view := k.Store.View()
-	if k.seen.Revision > view.Revision {
-		// A commit can come down the feed a moment before it is the store's view.
-		view = k.seen
-	}
 	keys := k.due
 	k.due = map[string]bool{}
 	plans := map[string][]Change{}
@@ -185,7 +178,6 @@ func (k *keyed) wait(ctx context.Context, feed *state.Feed) error {
 }
 
 func (k *keyed) touch(c *state.Commit) {
-	k.seen = c.View
 	for key := range k.Touched(c) {
 		k.due[key] = true
 	}
