@@ -62,7 +62,9 @@ func (w *world) begin(kv state.KV) {
 	ended := make(chan error, 3)
 	go func() { ended <- s.Run(ctx) }()
 	go func() { ended <- Run(ctx, Config{Store: s}) }()
-	go func() { ended <- w.agents(ctx) }()
+	// From here on, so that no task is made that the agents do not hear of.
+	feed := s.Watch()
+	go func() { ended <- w.agents(ctx, feed) }()
 	w.stop = func() {
 		cancel()
 		for range 3 {
@@ -74,8 +76,7 @@ func (w *world) begin(kv state.KV) {
 }
 
 // agents report on tasks as their families do.
-func (w *world) agents(ctx context.Context) error {
-	feed := w.store.Watch()
+func (w *world) agents(ctx context.Context, feed *state.Feed) error {
 	for {
 		c, err := feed.Next(ctx)
 		if err != nil {
