@@ -85,6 +85,9 @@ type Engine struct {
 	ctx   context.Context
 	// background counts the goroutines that Run waits for.
 	background sync.WaitGroup
+	// ending guards ended, which says that background takes nobody in any more.
+	ending sync.Mutex
+	ended  bool
 
 	mu          sync.Mutex
 	tasks       map[ecs.TaskID]*task
@@ -135,7 +138,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.ctx = ctx
 	if err := e.recover(ctx); err != nil {
 		cancel()
-		e.background.Wait()
+		e.wait()
 		return fmt.Errorf("find the tasks of an earlier run: %w", err)
 	}
 	for q, workers := range map[*queue]int{e.starts: e.cfg.Starts, e.stops: stopWorkers, e.removals: removalWorkers} {
@@ -145,18 +148,27 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	close(e.ready)
 	<-ctx.Done()
-	e.background.Wait()
+	e.wait()
 	e.closeShipments()
 	return nil
 }
 
-// spawn runs f as one of the goroutines that Run waits for.
+// spawn runs f as one of the goroutines that Run waits for. At Run's end it does nothing any more: a session can still bring
+// work then, which the next run finds in the journal.
 func (e *Engine) spawn(f func()) {
-	e.background.Add(1)
-	go func() {
-		defer e.background.Done()
-		f()
-	}()
+	e.ending.Lock()
+	defer e.ending.Unlock()
+	if !e.ended {
+		e.background.Go(f)
+	}
+}
+
+// wait waits for all that was spawned.
+func (e *Engine) wait() {
+	e.ending.Lock()
+	e.ended = true
+	e.ending.Unlock()
+	e.background.Wait()
 }
 
 func (e *Engine) closeShipments() {
