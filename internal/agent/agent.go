@@ -20,6 +20,7 @@ import (
 	"roadstead.dev/roadstead/internal/agent/engine"
 	"roadstead.dev/roadstead/internal/agent/journal"
 	"roadstead.dev/roadstead/internal/agent/runtime"
+	"roadstead.dev/roadstead/internal/agent/sdkhttp"
 	domain "roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -104,7 +105,7 @@ func New(cfg Config) (*Agent, error) {
 		Simulated: cfg.Simulated, Region: cfg.Region, PullPolicy: cfg.PullPolicy, StopTimeout: cfg.StopTimeout, LogsWait: cfg.LogsWait,
 	})
 	a.api = ecs.New(ecs.Options{
-		Region: cfg.Region, Credentials: cfg.Credentials, BaseEndpoint: &cfg.ServerURL, HTTPClient: cfg.HTTPClient,
+		Region: cfg.Region, Credentials: cfg.Credentials, BaseEndpoint: &cfg.ServerURL, HTTPClient: sdkhttp.New(cfg.HTTPClient),
 		// The agent has its own way of trying again.
 		RetryMaxAttempts: 1,
 	})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -478,5 +479,60 @@ func TestStopWithADeafServer(t *testing.T) {
 			t.Errorf("the agent took %v to stop", took)
 		}
 		close(deaf)
+	})
+}
+
+// TestRegistrationRepeated: until the server has said which instance a machine is, each try is the same registration, over
+// restarts too; one that follows it is another.
+func TestRegistrationRepeated(t *testing.T) {
+	onFakeTime(t, func(t *testing.T, b *box) {
+		var tries atomic.Int32
+		b.server.script(func(op string, w http.ResponseWriter) bool {
+			if op != "RegisterContainerInstance" {
+				return false
+			}
+			if n := tries.Add(1); n%2 == 0 {
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, `{"__type":"ClusterNotFoundException","message":"Cluster not found."}`)
+			}
+			return true // with nothing: an answer that was cut off
+		})
+		stop := b.boot(b.config())
+		time.Sleep(10 * time.Second)
+		stop()
+		stop = b.boot(b.config())
+		time.Sleep(10 * time.Second)
+		b.server.script(nil)
+		b.server.accept().conn.CloseNow()
+		stop()
+		b.server.script(func(op string, w http.ResponseWriter) bool {
+			if op == "ws" {
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, `{"InvalidInstanceException":"go away"}`)
+			}
+			return op == "ws"
+		})
+		stop = b.boot(b.config())
+		time.Sleep(10 * time.Second)
+		stop()
+
+		calls := b.server.callsOf("RegisterContainerInstance")
+		token, _ := calls[0].body["clientToken"].(string)
+		first := 0
+		for _, c := range calls {
+			if c.body["containerInstanceArn"] != nil {
+				break
+			}
+			if first++; c.body["clientToken"] != token || token == "" {
+				t.Errorf("a try with %v, the first with %q", c.body["clientToken"], token)
+			}
+		}
+		if first < 6 {
+			t.Errorf("%d tries", first)
+		}
+		rest := calls[first:]
+		if len(rest) < 2 || rest[0].body["clientToken"] != nil || rest[1].body["clientToken"] == nil || rest[1].body["clientToken"] == token {
+			t.Errorf("later: %v", rest)
+		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/google/uuid"
+
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -18,6 +20,8 @@ type identity struct {
 	Version     int    `json:"version"`
 	Cluster     string `json:"cluster"`
 	InstanceARN string `json:"containerInstanceArn"`
+	// Token is the clientToken of a registration that has not been answered, so that one that is repeated makes one instance.
+	Token string `json:"clientToken,omitempty"`
 	// UsedPorts are those that programs of the machine held when no task was here.
 	UsedPorts []ecs.Port `json:"usedPorts,omitempty"`
 }
@@ -45,7 +49,24 @@ func (id *identity) load(path string, log *slog.Logger) error {
 
 // setInstance keeps the ARN that the machine was registered by; empty forgets it.
 func (a *Agent) setInstance(arn string) error {
-	a.identity.Version, a.identity.Cluster, a.identity.InstanceARN = identityVersion, a.cluster(), arn
+	a.identity.Cluster, a.identity.InstanceARN = a.cluster(), arn
+	if arn != "" {
+		a.identity.Token = ""
+	}
+	return a.saveIdentity()
+}
+
+// takeToken makes the token of the registration that comes, if it is a first one.
+func (a *Agent) takeToken() error {
+	if a.identity.InstanceARN != "" || a.identity.Token != "" {
+		return nil
+	}
+	a.identity.Token = uuid.NewString()
+	return a.saveIdentity()
+}
+
+func (a *Agent) saveIdentity() error {
+	a.identity.Version = identityVersion
 	if a.cfg.DataDir == "" {
 		return nil
 	}

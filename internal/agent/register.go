@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -11,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	domain "roadstead.dev/roadstead/internal/ecs"
 )
@@ -27,34 +32,34 @@ func (a *Agent) register(ctx context.Context) error {
 	if err := a.findPorts(); err != nil {
 		return err
 	}
-	in, err := a.registration()
-	if err != nil {
+	if err := a.takeToken(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := a.api.RegisterContainerInstance(ctx, in)
+	arn, err := a.registerOnce(ctx)
+	if (a.cfg.MakeCluster || a.cluster() == "default") && noCluster(err) {
+		// As Amazon's agent does with the default one.
+		if _, made := a.api.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(a.cluster())}); made != nil {
+			return fmt.Errorf("make cluster %s: %w", a.cluster(), errors.Join(made, err))
+		}
+		arn, err = a.registerOnce(ctx)
+	}
 	var invalid *types.InvalidParameterException
 	var client *types.ClientException
 	switch {
 	case err == nil:
-	case in.ContainerInstanceArn != nil && (errors.As(err, &invalid) || errors.As(err, &client)):
-		a.cfg.Log.Warn("the server does not take this machine as the instance it was; it registers anew", "instance", *in.ContainerInstanceArn, "err", err)
+	case a.identity.InstanceARN != "" && (errors.As(err, &invalid) || errors.As(err, &client)):
+		a.cfg.Log.Warn("the server does not take this machine as the instance it was; it registers anew", "instance", a.identity.InstanceARN, "err", err)
 		if err := a.setInstance(""); err != nil {
 			return err
 		}
 		return a.register(ctx)
 	case errors.As(err, &invalid):
 		return fmt.Errorf("%w: %w", ErrFatal, err)
-	case (a.cfg.MakeCluster || a.cluster() == "default") && noCluster(err):
-		return a.makeCluster(ctx, err)
 	default:
 		return fmt.Errorf("register: %w", err)
 	}
-	if out.ContainerInstance == nil || aws.ToString(out.ContainerInstance.ContainerInstanceArn) == "" {
-		return fmt.Errorf("register: the server gave no instance")
-	}
-	arn := *out.ContainerInstance.ContainerInstanceArn
 	a.cfg.Log.Info("registered", "instance", arn, "cluster", a.cluster())
 	if arn == a.identity.InstanceARN {
 		return nil
@@ -62,25 +67,64 @@ func (a *Agent) register(ctx context.Context) error {
 	return a.setInstance(arn)
 }
 
+// registerOnce gives the ARN that the server has for the machine.
+func (a *Agent) registerOnce(ctx context.Context) (string, error) {
+	in, err := a.registration()
+	if err != nil {
+		return "", err
+	}
+	var options []func(*ecs.Options)
+	if a.identity.Token != "" {
+		options = append(options, withMember("clientToken", a.identity.Token))
+	}
+	out, err := a.api.RegisterContainerInstance(ctx, in, options...)
+	if err != nil {
+		return "", err
+	}
+	if out.ContainerInstance == nil || aws.ToString(out.ContainerInstance.ContainerInstanceArn) == "" {
+		return "", errors.New("the server gave no instance")
+	}
+	return *out.ContainerInstance.ContainerInstanceArn, nil
+}
+
 func noCluster(err error) bool {
 	var notFound *types.ClusterNotFoundException
 	return errors.As(err, &notFound)
 }
 
-// makeCluster makes the cluster, as Amazon's agent does with the default one, and registers again.
-func (a *Agent) makeCluster(ctx context.Context, cause error) error {
-	if _, err := a.api.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(a.cluster())}); err != nil {
-		return fmt.Errorf("make cluster %s: %w", a.cluster(), errors.Join(err, cause))
+// withMember adds a member to a request that the SDK's struct lacks and Amazon's agent sends.
+func withMember(name, value string) func(*ecs.Options) {
+	return func(o *ecs.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Build.Add(middleware.BuildMiddlewareFunc("member "+name, func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (middleware.BuildOutput, middleware.Metadata, error) {
+				req, ok := in.Request.(*smithyhttp.Request)
+				if !ok {
+					return middleware.BuildOutput{}, middleware.Metadata{}, fmt.Errorf("a request is a %T", in.Request)
+				}
+				body, err := addMember(req.GetStream(), name, value)
+				if err != nil {
+					return middleware.BuildOutput{}, middleware.Metadata{}, err
+				}
+				if in.Request, err = req.SetStream(bytes.NewReader(body)); err != nil {
+					return middleware.BuildOutput{}, middleware.Metadata{}, err
+				}
+				return next.HandleBuild(ctx, in)
+			}), middleware.Before)
+		})
 	}
-	in, err := a.registration()
+}
+
+func addMember(object io.Reader, name, value string) ([]byte, error) {
+	members := map[string]json.RawMessage{}
+	if err := json.NewDecoder(object).Decode(&members); err != nil {
+		return nil, fmt.Errorf("add %s to a request: %w", name, err)
+	}
+	text, err := json.Marshal(value)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("add %s to a request: %w", name, err)
 	}
-	out, err := a.api.RegisterContainerInstance(ctx, in)
-	if err != nil {
-		return fmt.Errorf("register: %w", err)
-	}
-	return a.setInstance(aws.ToString(out.ContainerInstance.ContainerInstanceArn))
+	members[name] = text
+	return json.Marshal(members)
 }
 
 // registration is what the server is told. Custom attributes and tags go with the first one alone: from then on they are

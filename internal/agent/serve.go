@@ -17,6 +17,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/agent/engine"
 	"roadstead.dev/roadstead/internal/agent/metadata"
+	"roadstead.dev/roadstead/internal/agent/sdkhttp"
 )
 
 // MetadataConfig is where containers ask about themselves.
@@ -70,7 +71,7 @@ const maxRoles = 1024
 
 func newLender(c Config) *lender {
 	return &lender{
-		client: sts.New(sts.Options{Region: c.Region, Credentials: c.Credentials, BaseEndpoint: &c.ServerURL, HTTPClient: c.HTTPClient}),
+		client: sts.New(sts.Options{Region: c.Region, Credentials: c.Credentials, BaseEndpoint: &c.ServerURL, HTTPClient: sdkhttp.New(c.HTTPClient)}),
 		roles:  map[metadata.Role]*aws.CredentialsCache{},
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"roadstead.dev/roadstead/internal/agent/netns"
 	"roadstead.dev/roadstead/internal/agent/runtime/images"
 	"roadstead.dev/roadstead/internal/agent/runtime/oci"
+	"roadstead.dev/roadstead/internal/agent/sdkhttp"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
 )
@@ -116,7 +117,7 @@ func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog
 		return nil, err
 	}
 	creds := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
-	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: info.Place.Region, Credentials: creds, BaseEndpoint: &info.Endpoint})
+	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: info.Place.Region, Credentials: creds, BaseEndpoint: &info.Endpoint, HTTPClient: sdkhttp.New(&http.Client{})})
 	n.shipper = logs.New(logs.Config{Client: client, Log: log})
 	var once sync.Once
 	n.agent, err = agent.New(agent.Config{

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"roadstead.dev/roadstead/internal/agent"
+	"roadstead.dev/roadstead/internal/agent/sdkhttp"
 	"roadstead.dev/roadstead/internal/agent/simnode"
 	domain "roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
@@ -142,7 +143,7 @@ func (w *world) join(ctx context.Context, ring *keyring.Ring) error {
 	root := ring.Root()
 	api := ecs.New(ecs.Options{
 		Region: w.cfg.Place.Region, Credentials: credentials.NewStaticCredentialsProvider(root.AccessKeyID, root.SecretAccessKey, ""),
-		BaseEndpoint: new(insideURL), HTTPClient: w.client,
+		BaseEndpoint: new(insideURL), HTTPClient: sdkhttp.New(w.client),
 	})
 	if _, err := api.CreateCluster(ctx, &ecs.CreateClusterInput{}); err != nil {
 		return fmt.Errorf("make the default cluster: %w", err)

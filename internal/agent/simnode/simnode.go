@@ -15,6 +15,7 @@ import (
 	"roadstead.dev/roadstead/internal/agent"
 	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime/fake"
+	"roadstead.dev/roadstead/internal/agent/sdkhttp"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -39,7 +40,7 @@ var instanceTypes = map[int32]string{
 
 // New makes the agent of an instance. Run it to have the instance register.
 func New(cfg Config) (*agent.Agent, error) {
-	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: cfg.Region, Credentials: cfg.Credentials, BaseEndpoint: &cfg.ServerURL, HTTPClient: cfg.HTTPClient})
+	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: cfg.Region, Credentials: cfg.Credentials, BaseEndpoint: &cfg.ServerURL, HTTPClient: sdkhttp.New(cfg.HTTPClient)})
 	output := logs.NewDirect(logs.Config{Client: client, Log: cfg.Log})
 	document, err := identity(cfg)
 	if err != nil {
