@@ -175,7 +175,7 @@ func (a *Agent) close() error {
 // zone is the availability zone among a machine's attributes.
 func zone(attributes []domain.Attribute) string {
 	for _, at := range attributes {
-		if at.Name == "ecs.availability-zone" {
+		if at.Name == domain.AttributeZone {
 			return at.Value
 		}
 	}

@@ -49,17 +49,9 @@ func taskHasRole(t *state.Tables, key, id, role string) bool {
 		return false
 	}
 	d := t.Definitions.Get(task.Definition)
-	taskRole, executionRole := "", ""
-	if d != nil {
-		taskRole, executionRole = d.TaskRoleArn, d.ExecutionRoleArn
+	if d == nil {
+		return false
 	}
-	if o := task.Overrides; o != nil {
-		if o.TaskRoleArn != "" {
-			taskRole = o.TaskRoleArn
-		}
-		if o.ExecutionRoleArn != "" {
-			executionRole = o.ExecutionRoleArn
-		}
-	}
+	taskRole, executionRole := d.Roles(task.Overrides)
 	return role != "" && (role == taskRole || role == executionRole)
 }

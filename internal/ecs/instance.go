@@ -12,6 +12,9 @@ const (
 	InstanceInactive      InstanceStatus = "INACTIVE"
 )
 
+// AttributeZone is the attribute of an instance's availability zone.
+const AttributeZone = "ecs.availability-zone"
+
 // Instance is a container instance: one agent and what its machine offers. Whether its agent is connected right now is
 // known to the leader's sessions and not stored; what is free of its resources is derived from the tasks.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html

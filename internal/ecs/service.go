@@ -132,6 +132,13 @@ const servicePrefix = "service:"
 // ServiceOfGroup gives the name of the service that a group of tasks belongs to, and whether it is one's.
 func ServiceOfGroup(group string) (string, bool) { return strings.CutPrefix(group, servicePrefix) }
 
+// The tags that enableECSManagedTags asks for; the second is that of services' tasks alone.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html#managed-tags
+const (
+	TagClusterName = "aws:ecs:clusterName"
+	TagServiceName = "aws:ecs:serviceName"
+)
+
 // ServiceARN names a service, in the long form.
 func (p Place) ServiceARN(cluster, name string) string {
 	return p.arn("service/" + cluster + "/" + name)

@@ -147,3 +147,15 @@ type TaskDefinitionPlacementConstraint struct {
 	Expression string `json:"expression,omitempty"`
 	Type       string `json:"type,omitempty"`
 }
+
+// Roles are those of a task: its own, for its containers, and the one by which it is started. Either may be empty.
+func (d *TaskDefinition) Roles(o *TaskOverride) (task, execution string) {
+	task, execution = d.TaskRoleArn, d.ExecutionRoleArn
+	if o != nil && o.TaskRoleArn != "" {
+		task = o.TaskRoleArn
+	}
+	if o != nil && o.ExecutionRoleArn != "" {
+		execution = o.ExecutionRoleArn
+	}
+	return task, execution
+}

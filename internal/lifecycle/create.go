@@ -5,9 +5,9 @@
 package lifecycle
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"slices"
+
+	"github.com/google/uuid"
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
@@ -64,7 +64,7 @@ func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
 	for i := range s.Definition.ContainerDefinitions {
 		task.Containers[i] = ecs.Container{
 			Name:       s.Definition.ContainerDefinitions[i].Name,
-			ID:         newContainerID(),
+			ID:         uuid.NewString(),
 			LastStatus: ecs.TaskPending,
 		}
 		if s.EnableExecuteCommand {
@@ -91,25 +91,4 @@ func giveGPUs(task *ecs.Task, s Spec) {
 		left = left[n:]
 	}
 	task.Reserved.GPUs = s.GPUs
-}
-
-// newContainerID makes a random UUID (RFC 9562, version 4).
-func newContainerID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return uuidText(b)
-}
-
-// uuidText writes 16 bytes in the form of a UUID.
-func uuidText(b [16]byte) string {
-	var out [36]byte
-	hex.Encode(out[0:8], b[0:4])
-	hex.Encode(out[9:13], b[4:6])
-	hex.Encode(out[14:18], b[6:8])
-	hex.Encode(out[19:23], b[8:10])
-	hex.Encode(out[24:36], b[10:16])
-	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
-	return string(out[:])
 }

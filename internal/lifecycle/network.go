@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/google/uuid"
+
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
 )
@@ -40,10 +42,14 @@ func (e *NoAddressError) Error() string {
 	return fmt.Sprintf("Unexpected EC2 error while attempting to Create Network Interface with public IP assignment disabled in subnet '%s': InsufficientFreeAddressesInSubnet", e.Subnet)
 }
 
-// NewInterface makes the network interface of a task that Create is about to make: in a subnet of the zone given if one of
+// NewInterface makes the network interface of a task that Create is about to make: in a subnet of its instance's zone if one of
 // those named is there, else in the first that has a free address. Subnets that are not known yet are adopted. It is a
 // NoAddressError if there is no address.
-func NewInterface(tx *state.Tx, s Subnets, vpc *ecs.AwsVpcConfiguration, zone string) (*ecs.NetworkInterface, error) {
+func NewInterface(tx *state.Tx, s Subnets, vpc *ecs.AwsVpcConfiguration, at ecs.InstanceID) (*ecs.NetworkInterface, error) {
+	zone := ""
+	if i := tx.Instances.Get(at); i != nil {
+		zone, _ = i.Attribute(ecs.AttributeZone)
+	}
 	var first, rest []*ecs.Subnet
 	for _, id := range vpc.Subnets {
 		subnet := tx.Subnets.Get(id)
@@ -149,7 +155,7 @@ func macOf(a ecs.IPv4) string {
 }
 
 // attachmentID is the task's id as a UUID is written, so that an attachment's report finds its task.
-func attachmentID(id ecs.TaskID) string { return uuidText(id) }
+func attachmentID(id ecs.TaskID) string { return uuid.UUID(id).String() }
 
 // TaskOfAttachment is the task whose network interface has that attachment id, if there is such a task.
 func TaskOfAttachment(id string) (ecs.TaskID, bool) {

@@ -25,11 +25,16 @@ func awsvpc() *ecs.TaskDefinition {
 func attached(tx *state.Tx, s lifecycle.Subnets, zone string, subnets ...string) (*ecs.Task, error) {
 	d := awsvpc()
 	tx.Definitions.Put(d)
-	i, err := lifecycle.NewInterface(tx, s, &ecs.AwsVpcConfiguration{Subnets: subnets}, zone)
+	at := &ecs.Instance{ID: ecs.InstanceID{1}, Cluster: "c", Status: ecs.InstanceActive}
+	if zone != "" {
+		at.Attributes = []ecs.Attribute{{Name: ecs.AttributeZone, Value: zone}}
+	}
+	tx.Instances.Put(at)
+	i, err := lifecycle.NewInterface(tx, s, &ecs.AwsVpcConfiguration{Subnets: subnets}, at.ID)
 	if err != nil {
 		return nil, err
 	}
-	return lifecycle.Create(tx, 100, lifecycle.Spec{Cluster: "c", Definition: d, Instance: ecs.InstanceID{1}, Interface: i}), nil
+	return lifecycle.Create(tx, 100, lifecycle.Spec{Cluster: "c", Definition: d, Instance: at.ID, Interface: i}), nil
 }
 
 // TestAddressesAreUnique: whatever is started and ended, no two live tasks have one address, every address is one of its

@@ -39,11 +39,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	view := s.cfg.Store.View()
 	inst := view.Instances.Get(id)
+	key := ""
+	if s.cfg.Agent != nil {
+		key = s.cfg.Agent(caller)
+	}
 	switch {
 	case inst == nil:
 		refuse(w, http.StatusBadRequest, refusedInstance, "no such container instance")
 		return
-	case s.cfg.Agent != nil && s.cfg.Agent(caller) != "" && s.cfg.Agent(caller) != inst.AgentKey:
+	case key != "" && key != inst.AgentKey:
 		refuse(w, http.StatusForbidden, refusedAccess, "another key registered the container instance")
 		return
 	case inst.Status == ecs.InstanceInactive:

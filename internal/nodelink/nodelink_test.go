@@ -319,7 +319,7 @@ func TestDeregisteredInstanceIsDisconnected(t *testing.T) {
 func TestInterfaceTravelsWithItsTask(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	f.update(func(tx *state.Tx) {
-		i, err := lifecycle.NewInterface(tx, lifecycle.Subnets{}, &ecs.AwsVpcConfiguration{Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}}, "")
+		i, err := lifecycle.NewInterface(tx, lifecycle.Subnets{}, &ecs.AwsVpcConfiguration{Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}}, ecs.InstanceID{})
 		if err != nil {
 			t.Fatal(err)
 		}

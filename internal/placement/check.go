@@ -18,12 +18,6 @@ const (
 	FargateOnly      = "only"
 )
 
-// The capacity providers that every cluster has.
-const (
-	providerFargate     = "FARGATE"
-	providerFargateSpot = "FARGATE_SPOT"
-)
-
 // check is a request made ready for looking at many instances.
 type check struct {
 	Request
@@ -63,7 +57,7 @@ func newCheck(t *state.Tables, r Request) *check {
 		c.Group = "family:" + r.Definition.Family
 	}
 	switch {
-	case r.CapacityProvider == providerFargate || r.CapacityProvider == providerFargateSpot || r.LaunchType == ecs.LaunchFargate:
+	case ecs.IsFargateProvider(r.CapacityProvider) || r.LaunchType == ecs.LaunchFargate:
 		c.required = append(slices.Clip(c.required), ecs.Attribute{Name: AttributeFargate})
 	case r.LaunchType == ecs.LaunchExternal:
 		c.required = append(slices.Clip(c.required), ecs.Attribute{Name: attributeExternal})

@@ -29,6 +29,10 @@ const (
 	ReasonDistinct  = "DistinctInstance placement constraint unsatisfied."
 )
 
+// ReasonNoFargate is what those are told in place of failures who asked for Fargate and need not know of instances.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
+const ReasonNoFargate = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+
 // Request is a group of like tasks to be placed. Its constraints and strategy are valid ones (ValidateConstraints,
 // ValidateStrategy): an expression that cannot be read is met by no instance.
 type Request struct {

@@ -10,9 +10,6 @@ import (
 	"roadstead.dev/roadstead/internal/state"
 )
 
-// attributeZone is the attribute of an instance's availability zone.
-const attributeZone = "ecs.availability-zone"
-
 // ChooseToStop chooses n of a service's tasks to be stopped on scale-in, in the order in which to stop them. The tasks are those that
 // may be stopped, of one cluster and one group, and to run; those of the group that may not, such as protected ones, count in
 // spreads all the same.
@@ -55,7 +52,7 @@ func stopOrder(strategy []ecs.PlacementStrategy) order {
 	if o.packed || o.random {
 		return o
 	}
-	zone := ecs.PlacementStrategy{Type: ecs.StrategySpread, Field: attributePrefix + attributeZone}
+	zone := ecs.PlacementStrategy{Type: ecs.StrategySpread, Field: attributePrefix + ecs.AttributeZone}
 	rest := slices.DeleteFunc(slices.Clone(strategy), func(s ecs.PlacementStrategy) bool { return s == zone })
 	return newOrder(append([]ecs.PlacementStrategy{zone}, rest[:min(len(rest), MaxStrategies-1)]...))
 }

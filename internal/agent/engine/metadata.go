@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"strings"
 
 	"roadstead.dev/roadstead/internal/agent/metadata"
 	"roadstead.dev/roadstead/internal/agent/runtime"
@@ -71,10 +70,8 @@ func (e *Engine) hide(t *task) {
 
 // role is the task's own: that of its containers.
 func (t *task) role() string {
-	if o := t.run.Overrides; o != nil && o.TaskRoleArn != "" {
-		return o.TaskRoleArn
-	}
-	return t.definition.TaskRoleArn
+	role, _ := t.definition.Roles(t.run.Overrides)
+	return role
 }
 
 // endpointEnv is what leads a container's programs to its endpoints. Without a network there is no way to them.
@@ -144,7 +141,7 @@ func (e *Engine) show(t *task) *metadata.Task {
 		PullStarted: t.state.PullStartedAt.Time(), PullEnded: t.state.PullStoppedAt.Time(), ExecutionStopped: t.state.ExecutionStoppedAt.Time(),
 		Containers: make([]metadata.Container, len(d.ContainerDefinitions)),
 	}
-	if service, ok := strings.CutPrefix(t.run.Group, "service:"); ok {
+	if service, ok := ecs.ServiceOfGroup(t.run.Group); ok {
 		v.Service = service
 	}
 	if t.seen.stopping {

@@ -8,13 +8,14 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
 )
 
 // maxStateChanges is how many instances one call changes.
 const maxStateChanges = 10
 
-const reasonInactive = "INACTIVE"
+const reasonInactive = placement.ReasonInactive
 
 // UpdateContainerInstancesState makes instances ACTIVE or DRAINING. A DRAINING one takes no tasks; what runs of services on it
 // is moved by their controller, what runs by itself is left alone.

@@ -2,7 +2,6 @@ package ecsapi
 
 import (
 	"context"
-	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -127,7 +126,7 @@ func (p *protections) task(t *state.Tables, ref string) (*ecs.Task, error) {
 		p.failures = append(p.failures, types.Failure{Arn: p.api.missingARN(ref, kindTask, p.cluster), Reason: ptr(reasonMissing)})
 		return nil, nil
 	}
-	if !strings.HasPrefix(task.Group, servicePrefix) || task.LastStatus >= ecs.TaskStopped {
+	if !isServiceGroup(task.Group) || task.LastStatus >= ecs.TaskStopped {
 		arn := p.api.Place.TaskARN(p.cluster, task.ID)
 		p.failures = append(p.failures, types.Failure{Arn: &arn, Reason: ptr(reasonNotValid)})
 		return nil, nil

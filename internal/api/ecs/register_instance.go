@@ -24,11 +24,8 @@ const (
 	resourceGPU      = "GPU"
 )
 
-// Attributes that come from an instance's identity document.
-const (
-	attributeZone = "ecs.availability-zone"
-	attributeArch = "ecs.cpu-architecture"
-)
+// attributeArch comes, like the zone, from an instance's identity document.
+const attributeArch = "ecs.cpu-architecture"
 
 // RegisterContainerInstance makes an instance, or brings one that is known up to date: by its ARN after a restart of the
 // agent, by its client token when the agent has not seen the answer. The answer's attributes have all of the request's: agents
@@ -170,7 +167,7 @@ func (r *registration) readIdentity(document string) error {
 	}
 	r.host = d.InstanceID
 	for _, at := range []struct{ name, value string }{
-		{attributeZone, d.AvailabilityZone}, {"ecs.instance-type", d.InstanceType}, {"ecs.ami-id", d.ImageID}, {attributeArch, d.Architecture},
+		{ecs.AttributeZone, d.AvailabilityZone}, {"ecs.instance-type", d.InstanceType}, {"ecs.ami-id", d.ImageID}, {attributeArch, d.Architecture},
 	} {
 		if at.value != "" {
 			r.set(at.name, at.value)

@@ -111,16 +111,12 @@ func (a *API) runTasks(tx *state.Tx, r *taskRequest, count int, token *runToken,
 	return nil
 }
 
-// reasonNoFargate is what callers are told who need not know of instances.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
-const reasonNoFargate = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
-
 // runShare places and makes count tasks of one launch type or provider.
 func (a *API) runShare(tx *state.Tx, p *plan, count int, made *started) error {
 	placed, failures := placement.Place(&tx.Tables, p.placement(a, count))
 	if p.launchType == ecs.LaunchFargate {
 		for range count - len(placed) {
-			made.reasons = append(made.reasons, reasonNoFargate)
+			made.reasons = append(made.reasons, placement.ReasonNoFargate)
 		}
 	} else {
 		made.failures = append(made.failures, failures...)
@@ -144,11 +140,7 @@ func (a *API) create(tx *state.Tx, p *plan, at placement.Placement) (task *ecs.T
 	spec := p.spec
 	spec.Instance, spec.GPUs = at.Instance, at.GPUs
 	if p.vpc != nil {
-		zone := ""
-		if i := tx.Instances.Get(at.Instance); i != nil {
-			zone, _ = i.Attribute(attributeZone)
-		}
-		spec.Interface, err = lifecycle.NewInterface(tx, a.Subnets, p.vpc, zone)
+		spec.Interface, err = lifecycle.NewInterface(tx, a.Subnets, p.vpc, at.Instance)
 		if full := (*lifecycle.NoAddressError)(nil); errors.As(err, &full) {
 			return nil, full.Error(), nil
 		}

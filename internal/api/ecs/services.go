@@ -41,7 +41,7 @@ func (a *API) DescribeServices(_ context.Context, in *sdk.DescribeServicesInput)
 			return nil, err
 		}
 		if s == nil {
-			out.Failures = append(out.Failures, types.Failure{Arn: a.missingARN(ref, kindService, name), Reason: ptr("MISSING")})
+			out.Failures = append(out.Failures, types.Failure{Arn: a.missingARN(ref, kindService, name), Reason: ptr(reasonMissing)})
 			continue
 		}
 		out.Services = append(out.Services, *a.wireService(t, s, include[types.ServiceFieldTags]))

@@ -2,7 +2,6 @@ package ecsapi
 
 import (
 	"regexp"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -21,12 +20,6 @@ const (
 	maxGroup     = 255
 	maxReference = 1024
 )
-
-const servicePrefix = "service:"
-
-// tagClusterName is the tag that enableECSManagedTags asks for.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html#managed-tags
-const tagClusterName = "aws:ecs:clusterName"
 
 var startedByText = regexp.MustCompile(`^[a-zA-Z0-9_/.-]*$`)
 
@@ -101,7 +94,7 @@ func (r *taskRequest) checkTexts() error {
 		return fault.New(fault.InvalidParameter, "startedBy contains invalid characters.")
 	case len(str(r.group)) > maxGroup:
 		return fault.New(fault.InvalidParameter, "group must be at most %d characters long.", maxGroup)
-	case strings.HasPrefix(str(r.group), servicePrefix):
+	case isServiceGroup(str(r.group)):
 		return fault.New(fault.InvalidParameter, "Invalid namespace for group.")
 	case len(str(r.reference)) > maxReference:
 		return fault.New(fault.InvalidParameter, "referenceId must be at most %d characters long.", maxReference)
@@ -156,7 +149,7 @@ func (a *API) resolve(t *state.Tables, r *taskRequest) (*plan, error) {
 		return nil, fault.New(fault.InvalidParameter, "The maximum number of tags is %d.", maxTags)
 	}
 	if r.managedTags {
-		p.spec.Tags = mergeTags(p.spec.Tags, []ecs.Tag{{Key: tagClusterName, Value: r.clusterName}})
+		p.spec.Tags = mergeTags(p.spec.Tags, []ecs.Tag{{Key: ecs.TagClusterName, Value: r.clusterName}})
 	}
 	return p, nil
 }
@@ -193,4 +186,9 @@ func (p *plan) placement(a *API, count int) placement.Request {
 		r.Attributes = execAttributes
 	}
 	return r
+}
+
+func isServiceGroup(group string) bool {
+	_, is := ecs.ServiceOfGroup(group)
+	return is
 }

@@ -152,7 +152,7 @@ func (a *API) taskFilter(t *state.Tables, in *sdk.ListTasksInput, cluster string
 			}
 			s = arn.Resource
 		}
-		f.group = servicePrefix + s
+		f.group = ecs.ServiceGroup(s)
 	}
 	if ref := str(in.ContainerInstance); ref != "" {
 		i, err := a.instance(t, ref, cluster)

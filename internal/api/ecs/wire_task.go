@@ -70,7 +70,7 @@ func (a *API) wireInstanceOf(t *state.Tables, task *ecs.Task, out *types.Task) {
 	if i == nil {
 		return
 	}
-	if zone, ok := i.Attribute(attributeZone); ok {
+	if zone, ok := i.Attribute(ecs.AttributeZone); ok {
 		out.AvailabilityZone = &zone
 	}
 	if arch, ok := i.Attribute(attributeArch); ok {

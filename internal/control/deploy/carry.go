@@ -234,12 +234,8 @@ func (w *work) startShare(p *ecs.Deployment, def *ecs.TaskDefinition, sh share) 
 	for _, at := range placed {
 		spec.Instance, spec.GPUs = at.Instance, at.GPUs
 		if p.NetworkConfiguration != nil && p.NetworkConfiguration.AwsvpcConfiguration != nil {
-			zone := ""
-			if i := w.tx.Instances.Get(at.Instance); i != nil {
-				zone, _ = i.Attribute("ecs.availability-zone")
-			}
 			var err error
-			spec.Interface, err = lifecycle.NewInterface(w.tx, w.cfg.Subnets, p.NetworkConfiguration.AwsvpcConfiguration, zone)
+			spec.Interface, err = lifecycle.NewInterface(w.tx, w.cfg.Subnets, p.NetworkConfiguration.AwsvpcConfiguration, at.Instance)
 			if full := (*lifecycle.NoAddressError)(nil); errors.As(err, &full) {
 				return ids, []placement.Failure{{Instance: at.Instance, Reason: full.Error()}}, nil
 			}
@@ -263,7 +259,7 @@ func (w *work) tags(def *ecs.TaskDefinition) []ecs.Tag {
 		out = slices.Clone(def.Tags)
 	}
 	if w.s.EnableECSManagedTags {
-		out = append(out, ecs.Tag{Key: "aws:ecs:clusterName", Value: w.s.Cluster}, ecs.Tag{Key: "aws:ecs:serviceName", Value: w.s.Name})
+		out = append(out, ecs.Tag{Key: ecs.TagClusterName, Value: w.s.Cluster}, ecs.Tag{Key: ecs.TagServiceName, Value: w.s.Name})
 	}
 	return out
 }
@@ -285,7 +281,7 @@ func (w *work) cannotPlace(why string) {
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 func unplacedReason(p *ecs.Deployment, failures []placement.Failure) string {
 	if p.LaunchType == ecs.LaunchFargate {
-		return "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+		return placement.ReasonNoFargate
 	}
 	const none = "no container instance met all of its requirements. Reason: "
 	if len(failures) == 0 {

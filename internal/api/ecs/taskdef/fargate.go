@@ -52,7 +52,7 @@ func fargateReason(d *ecs.TaskDefinition) string {
 		return "Fargate requires that 'cpu' be defined at the task level."
 	case !hasMemory:
 		return "Fargate requires that 'memory' be defined at the task level."
-	case !fargateSize(cpu, memory) || fargateWindows(d, cpu):
+	case !FitsFargate(cpu, memory) || fargateWindows(d, cpu):
 		return noSize(cpu, memory)
 	case d.IpcMode != "":
 		return "Tasks using the Fargate launch type do not support ipcMode."
@@ -82,8 +82,9 @@ func fargateReason(d *ecs.TaskDefinition) string {
 	return ""
 }
 
-// fargateSize allows each step from low; the smallest size alone has one step that is shorter.
-func fargateSize(cpu, memory int32) bool {
+// FitsFargate tells whether Fargate has tasks of a size, in cpu units and MiB: each step from low; the smallest
+// size alone has one step that is shorter.
+func FitsFargate(cpu, memory int32) bool {
 	if cpu == fargateLargestCPU {
 		return slices.Contains(fargateLargest, memory)
 	}
