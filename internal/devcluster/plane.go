@@ -122,7 +122,7 @@ func (p *plane) parts() []part {
 			return orphans.Run(ctx, orphans.Config{Store: p.store, Log: p.cfg.Log})
 		}},
 		{"reaper", func(ctx context.Context) error {
-			return reap.Run(ctx, reap.Config{Store: p.store, Keep: p.cfg.Settings.StoppedTaskRetention, Log: p.cfg.Log})
+			return reap.Run(ctx, reap.Config{Store: p.store, Keep: p.cfg.Settings.StoppedTaskRetention, KeepHistory: p.cfg.Settings.ServiceHistoryRetention, Log: p.cfg.Log})
 		}},
 		{"services", func(ctx context.Context) error {
 			return deploy.Run(ctx, deploy.Config{

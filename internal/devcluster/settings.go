@@ -14,6 +14,8 @@ import (
 type Settings struct {
 	// StoppedTaskRetention is how long a stopped task can be described; 0 is an hour.
 	StoppedTaskRetention time.Duration
+	// ServiceHistoryRetention is how long a service deployment that has ended can be described; 0 is 90 days.
+	ServiceHistoryRetention time.Duration
 	// MaxRunTasks is the largest count of a RunTask; 0 is 10.
 	MaxRunTasks int
 	// SubnetRange is what subnets are cut from that are named before they are made; the zero value is 100.64.0.0/10.
@@ -28,6 +30,8 @@ func (s Settings) Check() error {
 	switch {
 	case s.StoppedTaskRetention < 0:
 		return errors.New("the retention of stopped tasks is less than nothing")
+	case s.ServiceHistoryRetention < 0:
+		return errors.New("the retention of service deployments is less than nothing")
 	case s.MaxRunTasks < 0 || s.MaxRunTasks > mostRunTasks:
 		return fmt.Errorf("one RunTask makes between 1 and %d tasks, not %d", mostRunTasks, s.MaxRunTasks)
 	case s.SubnetRange.IsValid() && (!s.SubnetRange.Addr().Is4() || s.SubnetRange.Bits() > 28):

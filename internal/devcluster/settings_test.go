@@ -15,7 +15,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, s := range []Settings{
-		{StoppedTaskRetention: -1}, {MaxRunTasks: -1}, {MaxRunTasks: 1001}, {SubnetRange: netip.MustParsePrefix("fd00::/8")}, {SubnetRange: netip.MustParsePrefix("10.0.0.0/29")},
+		{StoppedTaskRetention: -1}, {ServiceHistoryRetention: -1}, {MaxRunTasks: -1}, {MaxRunTasks: 1001}, {SubnetRange: netip.MustParsePrefix("fd00::/8")}, {SubnetRange: netip.MustParsePrefix("10.0.0.0/29")},
 	} {
 		if s.Check() == nil {
 			t.Errorf("%+v passes", s)

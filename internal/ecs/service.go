@@ -28,7 +28,10 @@ type Service struct {
 	CreatedAt          Millis        `json:"createdAt"`
 	CreatedBy          string        `json:"createdBy,omitempty"`
 	SchedulingStrategy string        `json:"schedulingStrategy"`
-	DesiredCount       int32         `json:"desiredCount,omitempty"`
+	// Controller is the deployment controller's type; "" is ECS.
+	Controller string `json:"controller,omitempty"`
+	// DesiredCount is the user's, and its controller's for a DAEMON: the instances that its tasks fit on.
+	DesiredCount int32 `json:"desiredCount,omitempty"`
 	// ClientToken is that of its creation.
 	ClientToken             string                  `json:"clientToken,omitempty"`
 	DeploymentConfiguration DeploymentConfiguration `json:"deploymentConfiguration"`
@@ -39,6 +42,10 @@ type Service struct {
 	GracePeriodSeconds      *int32                  `json:"gracePeriodSeconds,omitempty"`
 	// Deployments has the PRIMARY one first, then those that still have tasks, newest first.
 	Deployments []Deployment `json:"deployments"`
+	// ServiceDeployment is the id of the one that goes on, or of the last one.
+	ServiceDeployment string `json:"serviceDeployment,omitempty"`
+	// TaskSets are an EXTERNAL service's in place of deployments, in the order of their creation.
+	TaskSets []TaskSet `json:"taskSets,omitempty"`
 	// Completed is what the last deployment that completed runs, for a rollback.
 	Completed *Deployment `json:"completed,omitempty"`
 	Progress  Progress    `json:"progress"`
@@ -67,6 +74,32 @@ type DeploymentConfiguration struct {
 	MaximumPercent        int32                     `json:"maximumPercent"`
 	CircuitBreaker        *DeploymentCircuitBreaker `json:"circuitBreaker,omitempty"`
 	BakeTimeInMinutes     int32                     `json:"bakeTimeInMinutes,omitempty"`
+	EarlySuccess          *EarlySuccess             `json:"earlySuccess,omitempty"`
+	Alarms                *DeploymentAlarms         `json:"alarms,omitempty"`
+	Hooks                 []LifecycleHook           `json:"hooks,omitempty"`
+}
+
+// EarlySuccess is ECS's DeploymentEarlySuccessCriteria: a rollout is done once that part of its tasks is healthy.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+type EarlySuccess struct {
+	Enable         bool  `json:"enable,omitempty"`
+	HealthyPercent int32 `json:"healthyPercent,omitempty"`
+	// Cleanup is BLOCKING or DEFERRED: whether the old tasks go before the deployment is done, or after.
+	Cleanup string `json:"cleanup,omitempty"`
+}
+
+// When the old tasks of an early success go.
+const (
+	CleanupBlocking = "BLOCKING"
+	CleanupDeferred = "DEFERRED"
+)
+
+// DeploymentAlarms is the ECS type of that name.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentAlarms.html
+type DeploymentAlarms struct {
+	AlarmNames []string `json:"alarmNames,omitempty"`
+	Enable     bool     `json:"enable,omitempty"`
+	Rollback   bool     `json:"rollback,omitempty"`
 }
 
 // DeploymentCircuitBreaker is the ECS type of that name.
@@ -74,6 +107,37 @@ type DeploymentConfiguration struct {
 type DeploymentCircuitBreaker struct {
 	Enable   bool `json:"enable,omitempty"`
 	Rollback bool `json:"rollback,omitempty"`
+	// ThresholdType and ThresholdValue say how many failures are too many; "" is BOUNDED_PERCENT of 50.
+	ThresholdType  string `json:"thresholdType,omitempty"`
+	ThresholdValue int32  `json:"thresholdValue,omitempty"`
+	// KeepCount has the count of failures go on when a task is healthy, ECS's resetOnHealthyTask=false.
+	KeepCount bool `json:"keepCount,omitempty"`
+}
+
+// How a threshold is meant.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ThresholdConfiguration.html
+const (
+	ThresholdCount            = "COUNT"
+	ThresholdBoundedPercent   = "BOUNDED_PERCENT"
+	ThresholdUnboundedPercent = "UNBOUNDED_PERCENT"
+)
+
+// Threshold is how many failed tasks trip the breaker of a service that is to have that many tasks: by default half of them, at
+// least 3 and at most 200.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+func (b *DeploymentCircuitBreaker) Threshold(desired int32) int32 {
+	kind, value := ThresholdBoundedPercent, int32(50)
+	if b != nil && b.ThresholdType != "" {
+		kind, value = b.ThresholdType, b.ThresholdValue
+	}
+	if kind == ThresholdCount {
+		return max(1, value)
+	}
+	n := int32((int64(desired)*int64(value) + 99) / 100)
+	if kind == ThresholdUnboundedPercent {
+		return max(1, n)
+	}
+	return min(200, max(3, n))
 }
 
 // Roles of a deployment.
@@ -111,6 +175,32 @@ type Deployment struct {
 	RolloutStateReason string `json:"rolloutStateReason,omitempty"`
 	// ReadyAt is when all of its tasks ran and were healthy: the bake time begins then.
 	ReadyAt Millis `json:"readyAt,omitempty"`
+	// ResetAt is when the newest of the healthy tasks was started for which FailedTasks was set back.
+	ResetAt Millis `json:"resetAt,omitempty"`
+}
+
+// The stability of a task set.
+const (
+	StabilitySteady      = "STEADY_STATE"
+	StabilityStabilizing = "STABILIZING"
+)
+
+// TaskSetDraining is the status of a task set that is being deleted; others are PRIMARY or ACTIVE.
+const TaskSetDraining = "DRAINING"
+
+// TaskSet is a part of a service whose deployments another system controls. Its deployment says what its tasks are and its role.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html
+type TaskSet struct {
+	Deployment
+	ExternalID string `json:"externalId,omitempty"`
+	// ScalePercent is its part of the service's desired count.
+	ScalePercent float64 `json:"scalePercent"`
+	Tags         []Tag   `json:"tags,omitempty"`
+	ClientToken  string  `json:"clientToken,omitempty"`
+	Stability    string  `json:"stability"`
+	StabilityAt  Millis  `json:"stabilityAt"`
+	// Unplaced is why no place was found for a task, as the last event has it.
+	Unplaced string `json:"unplaced,omitempty"`
 }
 
 // Key is the service's in its table.

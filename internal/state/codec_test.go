@@ -31,17 +31,19 @@ func kinds() map[string]struct {
 		decode func([]byte) (any, error)
 	}
 	return map[string]kind{
-		"clusters":           {filled[ecs.Cluster](), anyDecode[ecs.Cluster]},
-		"definitions":        {filled[ecs.TaskDefinition](), anyDecode[ecs.TaskDefinition]},
-		"families":           {filled[ecs.Family](), anyDecode[ecs.Family]},
-		"instances":          {filled[ecs.Instance](), anyDecode[ecs.Instance]},
-		"tasks":              {filled[ecs.Task](), anyDecode[ecs.Task]},
-		"tokens":             {filled[Token](), anyDecode[Token]},
-		"settings":           {filled[Setting](), anyDecode[Setting]},
-		"capacity-providers": {filled[ecs.CapacityProvider](), anyDecode[ecs.CapacityProvider]},
-		"subnets":            {filled[ecs.Subnet](), anyDecode[ecs.Subnet]},
-		"services":           {filled[ecs.Service](), anyDecode[ecs.Service]},
-		"service-events":     {filled[ecs.ServiceEvent](), anyDecode[ecs.ServiceEvent]},
+		"clusters":            {filled[ecs.Cluster](), anyDecode[ecs.Cluster]},
+		"definitions":         {filled[ecs.TaskDefinition](), anyDecode[ecs.TaskDefinition]},
+		"families":            {filled[ecs.Family](), anyDecode[ecs.Family]},
+		"instances":           {filled[ecs.Instance](), anyDecode[ecs.Instance]},
+		"tasks":               {filled[ecs.Task](), anyDecode[ecs.Task]},
+		"tokens":              {filled[Token](), anyDecode[Token]},
+		"settings":            {filled[Setting](), anyDecode[Setting]},
+		"capacity-providers":  {filled[ecs.CapacityProvider](), anyDecode[ecs.CapacityProvider]},
+		"subnets":             {filled[ecs.Subnet](), anyDecode[ecs.Subnet]},
+		"services":            {filled[ecs.Service](), anyDecode[ecs.Service]},
+		"service-events":      {filled[ecs.ServiceEvent](), anyDecode[ecs.ServiceEvent]},
+		"service-deployments": {filled[ecs.ServiceDeployment](), anyDecode[ecs.ServiceDeployment]},
+		"service-revisions":   {filled[ecs.ServiceRevision](), anyDecode[ecs.ServiceRevision]},
 	}
 }
 

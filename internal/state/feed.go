@@ -9,19 +9,21 @@ import (
 
 // Commit is what one durable batch changed, and the view after it. Changes are in no particular order.
 type Commit struct {
-	Revision          int64
-	View              *View
-	Clusters          []Change[ecs.Cluster]
-	Definitions       []Change[ecs.TaskDefinition]
-	Families          []Change[ecs.Family]
-	Instances         []Change[ecs.Instance]
-	Tasks             []Change[ecs.Task]
-	Tokens            []Change[Token]
-	Settings          []Change[Setting]
-	CapacityProviders []Change[ecs.CapacityProvider]
-	Subnets           []Change[ecs.Subnet]
-	Services          []Change[ecs.Service]
-	ServiceEvents     []Change[ecs.ServiceEvent]
+	Revision           int64
+	View               *View
+	Clusters           []Change[ecs.Cluster]
+	Definitions        []Change[ecs.TaskDefinition]
+	Families           []Change[ecs.Family]
+	Instances          []Change[ecs.Instance]
+	Tasks              []Change[ecs.Task]
+	Tokens             []Change[Token]
+	Settings           []Change[Setting]
+	CapacityProviders  []Change[ecs.CapacityProvider]
+	Subnets            []Change[ecs.Subnet]
+	Services           []Change[ecs.Service]
+	ServiceEvents      []Change[ecs.ServiceEvent]
+	ServiceDeployments []Change[ecs.ServiceDeployment]
+	ServiceRevisions   []Change[ecs.ServiceRevision]
 }
 
 // Change is a row's way from before a commit to after it: Old is nil where it was added, New where it was deleted. Several
@@ -106,6 +108,10 @@ func (c *Commit) add(ch change) {
 		c.Services = appendChange(c.Services, ch)
 	case serviceEventsTable:
 		c.ServiceEvents = appendChange(c.ServiceEvents, ch)
+	case serviceDeploymentsTable:
+		c.ServiceDeployments = appendChange(c.ServiceDeployments, ch)
+	case serviceRevisionsTable:
+		c.ServiceRevisions = appendChange(c.ServiceRevisions, ch)
 	}
 }
 

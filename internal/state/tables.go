@@ -23,6 +23,9 @@ type Tables struct {
 	// Services are by CLUSTER/NAME, INACTIVE ones included; ServiceEvents by CLUSTER/NAME/NUMBER, the oldest first.
 	Services      *Records[ecs.Service]
 	ServiceEvents *Records[ecs.ServiceEvent]
+	// ServiceDeployments and ServiceRevisions are by CLUSTER/SERVICE/ID, those of the past included.
+	ServiceDeployments *Records[ecs.ServiceDeployment]
+	ServiceRevisions   *Records[ecs.ServiceRevision]
 
 	derived *derived
 }
@@ -55,6 +58,8 @@ const (
 	subnetsTable
 	servicesTable
 	serviceEventsTable
+	serviceDeploymentsTable
+	serviceRevisionsTable
 	tableCount
 )
 
@@ -84,24 +89,28 @@ var (
 		// The number is padded, so that the order is that of numbers.
 		key: func(v *ecs.ServiceEvent) string { return fmt.Sprintf("%s/%s/%012d", v.Cluster, v.Service, v.Number) },
 	}
+	serviceDeployments = recordKind[ecs.ServiceDeployment]{id: serviceDeploymentsTable, first: "service-deployments", key: (*ecs.ServiceDeployment).Key}
+	serviceRevisions   = recordKind[ecs.ServiceRevision]{id: serviceRevisionsTable, first: "service-revisions", key: (*ecs.ServiceRevision).Key}
 )
 
 func newTables(w *writer) *Tables {
 	h := hasher{seed: maphash.MakeSeed()}
 	d := newDerived(w, h)
 	return &Tables{
-		Clusters:          newClusters(w),
-		Definitions:       newDefinitions(w),
-		Families:          newFamilies(w),
-		Instances:         newInstances(w, d, h),
-		Tasks:             newTasks(w, d, h),
-		Tokens:            newTokens(w),
-		Settings:          newSettings(w),
-		CapacityProviders: newRecords(w, capacityProviders),
-		Subnets:           newRecords(w, subnets),
-		Services:          newRecords(w, services),
-		ServiceEvents:     newRecords(w, serviceEvents),
-		derived:           d,
+		Clusters:           newClusters(w),
+		Definitions:        newDefinitions(w),
+		Families:           newFamilies(w),
+		Instances:          newInstances(w, d, h),
+		Tasks:              newTasks(w, d, h),
+		Tokens:             newTokens(w),
+		Settings:           newSettings(w),
+		CapacityProviders:  newRecords(w, capacityProviders),
+		Subnets:            newRecords(w, subnets),
+		Services:           newRecords(w, services),
+		ServiceEvents:      newRecords(w, serviceEvents),
+		ServiceDeployments: newRecords(w, serviceDeployments),
+		ServiceRevisions:   newRecords(w, serviceRevisions),
+		derived:            d,
 	}
 }
 
@@ -109,34 +118,38 @@ func newTables(w *writer) *Tables {
 func (t *Tables) copy(w *writer) *Tables {
 	d := t.derived.copy(w)
 	return &Tables{
-		Clusters:          t.Clusters.copy(w),
-		Definitions:       t.Definitions.copy(w),
-		Families:          t.Families.copy(w),
-		Instances:         t.Instances.copy(w, d),
-		Tasks:             t.Tasks.copy(w, d),
-		Tokens:            t.Tokens.copy(w),
-		Settings:          t.Settings.copy(w),
-		CapacityProviders: t.CapacityProviders.copy(w),
-		Subnets:           t.Subnets.copy(w),
-		Services:          t.Services.copy(w),
-		ServiceEvents:     t.ServiceEvents.copy(w),
-		derived:           d,
+		Clusters:           t.Clusters.copy(w),
+		Definitions:        t.Definitions.copy(w),
+		Families:           t.Families.copy(w),
+		Instances:          t.Instances.copy(w, d),
+		Tasks:              t.Tasks.copy(w, d),
+		Tokens:             t.Tokens.copy(w),
+		Settings:           t.Settings.copy(w),
+		CapacityProviders:  t.CapacityProviders.copy(w),
+		Subnets:            t.Subnets.copy(w),
+		Services:           t.Services.copy(w),
+		ServiceEvents:      t.ServiceEvents.copy(w),
+		ServiceDeployments: t.ServiceDeployments.copy(w),
+		ServiceRevisions:   t.ServiceRevisions.copy(w),
+		derived:            d,
 	}
 }
 
 func (t *Tables) table(id tableID) anyTable {
 	return [tableCount]anyTable{
-		clustersTable:          t.Clusters,
-		definitionsTable:       t.Definitions,
-		familiesTable:          t.Families,
-		instancesTable:         t.Instances,
-		tasksTable:             t.Tasks,
-		tokensTable:            t.Tokens,
-		settingsTable:          t.Settings,
-		capacityProvidersTable: t.CapacityProviders,
-		subnetsTable:           t.Subnets,
-		servicesTable:          t.Services,
-		serviceEventsTable:     t.ServiceEvents,
+		clustersTable:           t.Clusters,
+		definitionsTable:        t.Definitions,
+		familiesTable:           t.Families,
+		instancesTable:          t.Instances,
+		tasksTable:              t.Tasks,
+		tokensTable:             t.Tokens,
+		settingsTable:           t.Settings,
+		capacityProvidersTable:  t.CapacityProviders,
+		subnetsTable:            t.Subnets,
+		servicesTable:           t.Services,
+		serviceEventsTable:      t.ServiceEvents,
+		serviceDeploymentsTable: t.ServiceDeployments,
+		serviceRevisionsTable:   t.ServiceRevisions,
 	}[id]
 }
 

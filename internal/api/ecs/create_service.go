@@ -9,6 +9,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -43,7 +44,7 @@ func (a *API) CreateService(ctx context.Context, in *sdk.CreateServiceInput) (*s
 		}
 		now := a.now()
 		s.CreatedAt = now
-		s.Deployments = []ecs.Deployment{deploymentOf(p, now)}
+		lifecycle.Deploy(tx, now, s, deploymentOf(p, now))
 		tx.Services.Put(s)
 		return nil
 	})

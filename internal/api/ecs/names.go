@@ -105,6 +105,9 @@ const (
 	kindDefinition = "task-definition"
 	kindProvider   = "capacity-provider"
 	kindService    = "service"
+
+	kindServiceDeployment = "service-deployment"
+	kindServiceRevision   = "service-revision"
 )
 
 // task finds a task of a cluster by id or ARN; nil if there is none.

@@ -72,6 +72,10 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "DeleteService", a.DeleteService)
 	wire.Handle(s, "DescribeServices", a.DescribeServices)
 	wire.Handle(s, "ListServices", a.ListServices)
+	wire.Handle(s, "ListServiceDeployments", a.ListServiceDeployments)
+	wire.Handle(s, "DescribeServiceDeployments", a.DescribeServiceDeployments)
+	wire.Handle(s, "DescribeServiceRevisions", a.DescribeServiceRevisions)
+	wire.Handle(s, "StopServiceDeployment", a.StopServiceDeployment)
 
 	wire.Handle(s, "TagResource", a.TagResource)
 	wire.Handle(s, "UntagResource", a.UntagResource)

@@ -1,9 +1,6 @@
 package ecsapi
 
 import (
-	"crypto/rand"
-	"fmt"
-	"math/big"
 	"reflect"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -74,7 +71,7 @@ func deploymentConfiguration(c ecs.DeploymentConfiguration, in *types.Deployment
 // deploymentOf is what a plan's tasks have in common, as a new deployment.
 func deploymentOf(p *plan, now ecs.Millis) ecs.Deployment {
 	d := ecs.Deployment{
-		ID: newDeploymentID(), Status: ecs.DeploymentPrimary, Definition: p.spec.Definition.ID(), LaunchType: p.launchType,
+		ID: ecs.NewDeploymentID(), Status: ecs.DeploymentPrimary, Definition: p.spec.Definition.ID(), LaunchType: p.launchType,
 		CapacityProviderStrategy: p.strategy, PlatformVersion: p.platform, PlacementConstraints: p.constraints, PlacementStrategy: p.order,
 		EnableExecuteCommand: p.spec.EnableExecuteCommand, CreatedAt: now, UpdatedAt: now, RolloutState: ecs.RolloutInProgress,
 	}
@@ -85,21 +82,12 @@ func deploymentOf(p *plan, now ecs.Millis) ecs.Deployment {
 	return d
 }
 
-// newDeploymentID makes ecs-svc/ and 19 digits, as ECS's are.
-func newDeploymentID() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(9e18))
-	if err != nil {
-		panic(err) // crypto/rand does not fail
-	}
-	return fmt.Sprintf("ecs-svc/%019d", n.Int64()+1e18)
-}
-
 // sameWork tells whether two deployments' tasks are alike, so that no new one is needed.
 func sameWork(a, b *ecs.Deployment) bool {
 	x, y := *a, *b
 	for _, d := range []*ecs.Deployment{&x, &y} {
 		d.ID, d.Status, d.RolloutState, d.RolloutStateReason = "", "", "", ""
-		d.CreatedAt, d.UpdatedAt, d.ReadyAt, d.FailedTasks = 0, 0, 0, 0
+		d.CreatedAt, d.UpdatedAt, d.ReadyAt, d.ResetAt, d.FailedTasks = 0, 0, 0, 0, 0
 		if len(d.PlacementConstraints) == 0 {
 			d.PlacementConstraints = nil
 		}

@@ -96,23 +96,18 @@ func launchTypes(s string) types.LaunchType { return types.LaunchType(s) }
 // wireService describes a service with the counts of its tasks and its last events, the newest first.
 func (a *API) wireService(t *state.Tables, s *ecs.Service, tags bool) *types.Service {
 	created, arn, cluster := moment(s.CreatedAt), a.Place.ServiceARN(s.Cluster, s.Name), a.Place.ClusterARN(s.Cluster)
-	status, c := string(s.Status), s.DeploymentConfiguration
+	status := string(s.Status)
 	out := &types.Service{
 		ServiceName: &s.Name, ServiceArn: &arn, ClusterArn: &cluster, Status: &status, CreatedAt: created, CreatedBy: ptr(s.CreatedBy),
 		DesiredCount: s.DesiredCount, SchedulingStrategy: types.SchedulingStrategy(s.SchedulingStrategy), EnableECSManagedTags: s.EnableECSManagedTags,
 		PropagateTags: types.PropagateTagsNone, DeploymentController: &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
 		AvailabilityZoneRebalancing: types.AvailabilityZoneRebalancing(s.ZoneRebalancing),
-		DeploymentConfiguration: &types.DeploymentConfiguration{
-			MinimumHealthyPercent: &c.MinimumHealthyPercent, MaximumPercent: &c.MaximumPercent, Strategy: types.DeploymentStrategyRolling, BakeTimeInMinutes: &c.BakeTimeInMinutes,
-		},
-		LoadBalancers: []types.LoadBalancer{}, ServiceRegistries: []types.ServiceRegistry{}, Deployments: []types.Deployment{}, Events: []types.ServiceEvent{},
+		DeploymentConfiguration:     wireDeploymentConfiguration(&s.DeploymentConfiguration),
+		LoadBalancers:               []types.LoadBalancer{}, ServiceRegistries: []types.ServiceRegistry{}, Deployments: []types.Deployment{}, Events: []types.ServiceEvent{},
 		PlacementConstraints: []types.PlacementConstraint{}, PlacementStrategy: []types.PlacementStrategy{},
 	}
 	if s.PropagateTags != "" {
 		out.PropagateTags = types.PropagateTags(s.PropagateTags)
-	}
-	if b := c.CircuitBreaker; b != nil {
-		out.DeploymentConfiguration.DeploymentCircuitBreaker = &types.DeploymentCircuitBreaker{Enable: b.Enable, Rollback: b.Rollback}
 	}
 	for i := range s.Deployments {
 		d := a.wireDeployment(t, s, &s.Deployments[i])
@@ -123,12 +118,23 @@ func (a *API) wireService(t *state.Tables, s *ecs.Service, tags bool) *types.Ser
 	if p := s.Primary(); p != nil {
 		a.wirePrimary(out, p)
 	}
+	a.wireCurrent(t, s, out)
 	for e := range t.ServiceEvents.Under(s.Key()) {
 		out.Events = append(out.Events, types.ServiceEvent{Id: &e.ID, CreatedAt: moment(e.CreatedAt), Message: &e.Message})
 	}
 	slices.Reverse(out.Events)
 	if tags && len(s.Tags) > 0 {
 		out.Tags = wireTags(s.Tags)
+	}
+	return out
+}
+
+func wireDeploymentConfiguration(c *ecs.DeploymentConfiguration) *types.DeploymentConfiguration {
+	out := &types.DeploymentConfiguration{
+		MinimumHealthyPercent: &c.MinimumHealthyPercent, MaximumPercent: &c.MaximumPercent, Strategy: types.DeploymentStrategyRolling, BakeTimeInMinutes: &c.BakeTimeInMinutes,
+	}
+	if b := c.CircuitBreaker; b != nil {
+		out.DeploymentCircuitBreaker = &types.DeploymentCircuitBreaker{Enable: b.Enable, Rollback: b.Rollback}
 	}
 	return out
 }

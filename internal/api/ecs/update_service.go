@@ -2,12 +2,12 @@ package ecsapi
 
 import (
 	"context"
-	"slices"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -80,10 +80,7 @@ func (a *API) updated(tx *state.Tx, old *ecs.Service, in *sdk.UpdateServiceInput
 	if err != nil || d == nil {
 		return &s, err
 	}
-	s.Deployments = append([]ecs.Deployment{*d}, slices.Clone(s.Deployments)...)
-	s.Deployments[1].Status = ecs.DeploymentActive
-	// A new deployment begins with a clean record.
-	s.Progress = ecs.Progress{}
+	lifecycle.Deploy(tx, a.now(), &s, *d)
 	return &s, nil
 }
 

@@ -20,6 +20,8 @@ type work struct {
 	now ecs.Millis
 	s   *ecs.Service
 	cfg *Config
+	// deployment is the service's deployment, or nil; changed is it, once record has been asked for it.
+	deployment, changed *ecs.ServiceDeployment
 }
 
 // carryOut does what is to be done for a service, up to MaxTasks tasks of it; the rest is found again.
@@ -28,11 +30,19 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	if old == nil || old.Status == ecs.ServiceInactive {
 		return nil
 	}
-	d := decide(now, &tx.Tables, old)
 	s := *old
 	s.Deployments = slices.Clone(old.Deployments)
-	w := &work{tx: tx, now: now, s: &s, cfg: &k.Config}
-	w.take(d.turn)
+	w := &work{tx: tx, now: now, s: &s, cfg: &k.Config, deployment: current(&tx.Tables, old)}
+	d := decide(now, &tx.Tables, &s, w.deployment)
+	for range stages {
+		// Stages in which nothing is to be done pass at once.
+		if d.turn != turnStage && d.turn != turnReady {
+			break
+		}
+		w.take(&d)
+		d = decide(now, &tx.Tables, &s, w.deployment)
+	}
+	w.take(&d)
 	if len(d.stops) > 0 {
 		w.stop(d.stops)
 	}
@@ -43,6 +53,9 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	}
 	if !same(old, &s) {
 		tx.Services.Put(&s)
+	}
+	if w.changed != nil && w.deployment != nil {
+		tx.ServiceDeployments.Put(w.changed)
 	}
 	return nil
 }
@@ -57,9 +70,13 @@ func same(a, b *ecs.Service) bool {
 }
 
 // take takes the service's own next step.
-func (w *work) take(t turn) {
+func (w *work) take(d *decision) {
 	s := w.s
-	switch t {
+	switch d.turn {
+	case turnStopped, turnRollback:
+		w.stopAsked(d.turn)
+	case turnStage:
+		w.enter(d.stage)
 	case turnEnded:
 		s.Status, s.Deployments, s.Progress = ecs.ServiceInactive, nil, ecs.Progress{}
 	case turnTidied:
@@ -89,6 +106,11 @@ func (w *work) complete() {
 	p.UpdatedAt = w.now
 	done := *p
 	w.s.Completed = &done
+	if w.deployment != nil && w.deployment.Status == ecs.ServiceDeploymentRollbackInProgress {
+		w.finish(ecs.ServiceDeploymentRollbackSuccessful, w.deployment.StatusReason)
+	} else {
+		w.finish(ecs.ServiceDeploymentSuccessful, "")
+	}
 	w.event("(deployment " + p.ID + ") deployment completed.")
 	w.s.Progress.Steady = true
 	w.event("has reached a steady state.")
@@ -98,20 +120,19 @@ func (w *work) complete() {
 func (w *work) fail() {
 	s := w.s
 	p := &s.Deployments[0]
-	p.RolloutState, p.RolloutStateReason, p.UpdatedAt = ecs.RolloutFailed, "ECS deployment circuit breaker: tasks failed to start.", w.now
+	w.giveUp(breakerReason)
 	w.event("(deployment " + p.ID + ") deployment failed: tasks failed to start.")
-	if !s.DeploymentConfiguration.CircuitBreaker.Rollback || s.Completed == nil || s.Completed.ID == p.ID {
+	if w.deployment != nil && w.deployment.Status == ecs.ServiceDeploymentRollbackInProgress {
+		w.finish(ecs.ServiceDeploymentRollbackFailed, breakerReason)
 		return
 	}
-	back := *s.Completed
-	back.Status, back.UpdatedAt, back.ReadyAt, back.FailedTasks = ecs.DeploymentPrimary, w.now, 0, 0
-	back.RolloutState = ecs.RolloutInProgress
-	back.RolloutStateReason = "ECS deployment circuit breaker: rolling back to deploymentId " + back.ID + "."
-	p.Status = ecs.DeploymentActive
-	rest := slices.DeleteFunc(s.Deployments, func(d ecs.Deployment) bool { return d.ID == back.ID })
-	s.Deployments = append([]ecs.Deployment{back}, rest...)
-	s.Progress.LaunchFailures, s.Progress.Throttled = 0, false
-	w.event("rolling back to deployment " + back.ID + ".")
+	if w.deployment != nil {
+		w.record().BreakerTriggered = true
+	}
+	if s.DeploymentConfiguration.CircuitBreaker.Rollback && w.rollBack("ECS deployment circuit breaker") {
+		return
+	}
+	w.finish(ecs.ServiceDeploymentStopped, breakerReason)
 }
 
 func (w *work) stop(stops []stop) {

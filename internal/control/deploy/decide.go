@@ -13,6 +13,8 @@ type decision struct {
 	stops []stop
 	// turn is a change of the service's own.
 	turn turn
+	// stage is the one that turnStage comes to.
+	stage string
 	// wake is when to decide again if nothing happens; 0 is never.
 	wake ecs.Millis
 }
@@ -33,6 +35,11 @@ const (
 	turnEnded
 	// turnFailed: the circuit breaker ends the primary deployment.
 	turnFailed
+	// turnStopped and turnRollback: a user asked for the end of the deployment.
+	turnStopped
+	turnRollback
+	// turnStage: the deployment comes to its next stage.
+	turnStage
 	// turnReady: all of the primary's tasks are healthy, and its bake time begins.
 	turnReady
 	// turnUnready: they are not any more, and it begins anew.
@@ -114,18 +121,15 @@ func highest(s *ecs.Service) int32 {
 	return int32(int64(s.DesiredCount) * int64(s.DeploymentConfiguration.MaximumPercent) / 100)
 }
 
-// threshold is how many failed tasks trip the circuit breaker: half of the desired count, at least 3 and at most 200.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
-func threshold(desired int32) int32 { return min(200, max(3, (desired+1)/2)) }
-
-// decide says what is to be done for a service that is not INACTIVE.
-func decide(now ecs.Millis, t *state.Tables, s *ecs.Service) decision {
+// decide says what is to be done for a service that is not INACTIVE, with its service deployment, which may be nil.
+func decide(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment) decision {
 	c := count(t, s)
 	if s.Status == ecs.ServiceDraining {
 		return decideEnd(t, s, &c)
 	}
 	var d decision
-	if d.turn = turnOf(now, s, &c, &d.wake); d.turn == turnFailed {
+	switch d.turn = d.turnOf(now, s, dep, &c); d.turn {
+	case turnFailed, turnStopped, turnRollback, turnStage:
 		return d
 	}
 	d.decideStarts(now, s, &c)
@@ -163,36 +167,45 @@ func scaling(s *ecs.Service) string {
 }
 
 // turnOf finds the one next step of the service itself, or when there may be one.
-func turnOf(now ecs.Millis, s *ecs.Service, c *census, wake *ecs.Millis) turn {
+func (d *decision) turnOf(now ecs.Millis, s *ecs.Service, dep *ecs.ServiceDeployment, c *census) turn {
 	p := &s.Deployments[0]
-	breaker := s.DeploymentConfiguration.CircuitBreaker
-	if p.RolloutState == ecs.RolloutInProgress && breaker != nil && breaker.Enable && p.FailedTasks >= threshold(s.DesiredCount) {
+	if t := asked(dep); t != noTurn {
+		return t
+	}
+	rolling := p.RolloutState == ecs.RolloutInProgress
+	if b := s.DeploymentConfiguration.CircuitBreaker; rolling && b != nil && b.Enable && p.FailedTasks >= b.Threshold(s.DesiredCount) {
 		return turnFailed
 	}
 	full := c.primary.Healthy-c.drainingHealthy == s.DesiredCount && c.primary.Wanted == s.DesiredCount
+	baked := p.ReadyAt + ecs.Millis(s.DeploymentConfiguration.BakeTimeInMinutes)*60_000
+	if rolling {
+		switch {
+		case full && p.ReadyAt == 0:
+			return turnReady
+		case !full && p.ReadyAt != 0:
+			return turnUnready
+		}
+		if d.stage = nextStage(s, dep, full, full && baked <= now); d.stage != "" {
+			return turnStage
+		}
+	}
 	alone := c.live == c.primary.Live
 	if len(s.Deployments) > 1 && alone {
 		return turnTidied
 	}
-	if full && p.RolloutState == ecs.RolloutInProgress {
-		if p.ReadyAt == 0 {
-			return turnReady
-		}
-		if baked := p.ReadyAt + ecs.Millis(s.DeploymentConfiguration.BakeTimeInMinutes)*60_000; now < baked {
-			sooner(wake, baked)
+	if full && rolling {
+		if now < baked {
+			sooner(&d.wake, baked)
 		} else if alone {
 			return turnCompleted
 		}
-	}
-	if !full && p.ReadyAt != 0 && p.RolloutState == ecs.RolloutInProgress {
-		return turnUnready
 	}
 	if full && alone && c.live == c.primary.Wanted && p.RolloutState == ecs.RolloutCompleted && !s.Progress.Steady {
 		return turnSteady
 	}
 	if s.Progress.LaunchFailures > 0 && full {
 		if good := s.Progress.LastFailure + recovery; now < good {
-			sooner(wake, good)
+			sooner(&d.wake, good)
 		} else {
 			return turnRecovered
 		}

@@ -134,7 +134,7 @@ func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.C
 		k.setUnplaced(s, key, false)
 		return nil, 0
 	}
-	d := decide(now, t, s)
+	d := decide(now, t, s, current(t, s))
 	k.setUnplaced(s, key, s.Progress.Unplaced != "")
 	if d.nothing() {
 		return nil, d.wake

@@ -265,7 +265,7 @@ func TestLostInstance(t *testing.T) {
 
 func TestThreshold(t *testing.T) {
 	for desired, want := range map[int32]int32{0: 3, 1: 3, 5: 3, 6: 3, 7: 4, 10: 5, 25: 13, 400: 200, 800: 200} {
-		if got := threshold(desired); got != want {
+		if got := (*ecs.DeploymentCircuitBreaker)(nil).Threshold(desired); got != want {
 			t.Errorf("%d: %d, want %d", desired, got, want)
 		}
 	}

@@ -20,8 +20,11 @@ import (
 // with exit code 1 after a second, "sick" ones are found unhealthy, others run. Time is synctest's.
 type world struct {
 	t     *testing.T
+	kv    *memkv.KV
 	store *state.Store
 	stop  func()
+	// config is changed before the controller begins.
+	config func(*Config)
 }
 
 const (
@@ -30,10 +33,15 @@ const (
 )
 
 func inWorld(t *testing.T, nodes int, f func(w *world)) {
+	t.Helper()
+	inWorldOf(t, nodes, func(*Config) {}, f)
+}
+
+func inWorldOf(t *testing.T, nodes int, config func(*Config), f func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t}
-		kv := memkv.New(memkv.Unlimited)
-		w.begin(kv)
+		w := &world{t: t, kv: memkv.New(memkv.Unlimited), config: config}
+		w.begin()
 		defer func() { w.stop() }()
 		w.update(func(tx *state.Tx) {
 			tx.Clusters.Put(&ecs.Cluster{Name: "c", Status: ecs.ClusterActive})
@@ -51,9 +59,9 @@ func inWorld(t *testing.T, nodes int, f func(w *world)) {
 }
 
 // begin starts everything on what a store has, as a new leader does.
-func (w *world) begin(kv state.KV) {
+func (w *world) begin() {
 	w.t.Helper()
-	s, err := state.Open(w.t.Context(), state.Config{KV: kv})
+	s, err := state.Open(w.t.Context(), state.Config{KV: w.kv})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -61,7 +69,9 @@ func (w *world) begin(kv state.KV) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 3)
 	go func() { ended <- s.Run(ctx) }()
-	go func() { ended <- Run(ctx, Config{Store: s}) }()
+	cfg := Config{Store: s}
+	w.config(&cfg)
+	go func() { ended <- Run(ctx, cfg) }()
 	// From here on, so that no task is made that the agents do not hear of.
 	feed := s.Watch()
 	go func() { ended <- w.agents(ctx, feed) }()
@@ -75,8 +85,24 @@ func (w *world) begin(kv state.KV) {
 	}
 }
 
-// agents report on tasks as their families do.
+// restart has another leader go on with what is stored.
+func (w *world) restart() {
+	w.t.Helper()
+	w.stop()
+	w.begin()
+}
+
+// agents report on tasks as their families do, and once more on those that are there.
 func (w *world) agents(ctx context.Context, feed *state.Feed) error {
+	for t := range feed.View().Tasks.All() {
+		switch {
+		case t.LastStatus >= ecs.TaskStopped:
+		case t.DesiredStatus == ecs.TaskStopped:
+			go w.later(ctx, stopTime, acs.TaskState{ID: t.ID, Status: ecs.TaskStopped})
+		default:
+			go w.boot(ctx, t)
+		}
+	}
 	for {
 		c, err := feed.Next(ctx)
 		if err != nil {
@@ -146,12 +172,14 @@ func (w *world) service(name, family string, desired int32, change func(*ecs.Ser
 	s := &ecs.Service{
 		Cluster: "c", Name: name, Status: ecs.ServiceActive, SchedulingStrategy: ecs.SchedulingReplica, DesiredCount: desired,
 		DeploymentConfiguration: ecs.DeploymentConfiguration{MinimumHealthyPercent: 100, MaximumPercent: 200},
-		Deployments:             []ecs.Deployment{deployment("first", family, 1)},
 	}
 	if change != nil {
 		change(s)
 	}
-	w.update(func(tx *state.Tx) { tx.Services.Put(s) })
+	w.update(func(tx *state.Tx) {
+		lifecycle.Deploy(tx, ecs.MillisOf(time.Now()), s, deployment("first", family, 1))
+		tx.Services.Put(s)
+	})
 }
 
 func deployment(id, family string, revision int32) ecs.Deployment {
@@ -164,10 +192,10 @@ func deployment(id, family string, revision int32) ecs.Deployment {
 // deploy makes another deployment, as UpdateService does.
 func (w *world) deploy(name, id, family string, revision int32) {
 	w.t.Helper()
-	w.change(name, func(s *ecs.Service) {
-		s.Deployments = append([]ecs.Deployment{deployment(id, family, revision)}, s.Deployments...)
-		s.Deployments[1].Status = ecs.DeploymentActive
-		s.Progress = ecs.Progress{}
+	w.update(func(tx *state.Tx) {
+		s := *tx.Services.Get("c/" + name)
+		lifecycle.Deploy(tx, ecs.MillisOf(time.Now()), &s, deployment(id, family, revision))
+		tx.Services.Put(&s)
 	})
 }
 

@@ -1,5 +1,6 @@
 // Package reap removes what has been over long enough: tasks that stopped an hour ago, instances that were deregistered an
-// hour ago and have no task left, and client tokens that have expired or whose tasks are all gone. It alone deletes them.
+// hour ago and have no task left, client tokens that have expired or whose tasks are all gone, and the history of services: what
+// is 90 days old of it, or of services that are gone. It alone deletes them.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
 package reap
 
@@ -18,6 +19,8 @@ type Config struct {
 	Store *state.Store
 	// Keep is how long a stopped task stays visible; 0 is ECS's hour.
 	Keep time.Duration
+	// KeepHistory is how long a service deployment that has ended stays visible; 0 is ECS's 90 days.
+	KeepHistory time.Duration
 	// Every is the shortest time between two looks; 0 is 10 seconds, or Keep if that is less. What is due goes late by up to it.
 	Every time.Duration
 	Now   func() time.Time
@@ -37,6 +40,9 @@ func Run(ctx context.Context, c Config) error {
 func setDefaults(c *Config) {
 	if c.Keep == 0 {
 		c.Keep = time.Hour
+	}
+	if c.KeepHistory == 0 {
+		c.KeepHistory = 90 * 24 * time.Hour
 	}
 	if c.Every == 0 {
 		c.Every = min(10*time.Second, c.Keep)
@@ -79,7 +85,11 @@ func (c *Config) Plan(now ecs.Millis, t *state.Tables) ([]loop.Change, ecs.Milli
 			changes = append(changes, deleteInstance(i.ID))
 		}
 	}
-	return changes, max(wake, now+every)
+	history, next := planHistory(now, ecs.Millis(c.KeepHistory.Milliseconds()), t)
+	if next != 0 {
+		wake = min(wake, next)
+	}
+	return append(changes, history...), max(wake, now+every)
 }
 
 func hasTask(t *state.Tables, id ecs.InstanceID) bool {
