@@ -13,6 +13,7 @@ import (
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
 	"roadstead.dev/roadstead/internal/control/definitions"
 	"roadstead.dev/roadstead/internal/control/deploy"
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -26,10 +27,12 @@ import (
 
 // plane is a control plane, put together and not running yet.
 type plane struct {
-	cfg     Config
-	store   *state.Store
-	logs    *logstore.Store
-	links   *nodelink.Server
+	cfg   Config
+	store *state.Store
+	logs  *logstore.Store
+	links *nodelink.Server
+	// agents is rung when one connects.
+	agents  loop.Bell
 	handler http.Handler
 	limits  state.Limits
 }
@@ -85,7 +88,12 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
-	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Log: cfg.Log, Joined: base.joined})
+	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
+		p.agents.Ring(id.String())
+		if base.joined != nil {
+			base.joined(id)
+		}
+	}})
 	mux := http.NewServeMux()
 	mux.Handle("GET /acs/ws", p.links)
 	// What is not AWS's has a place of its own, where what is not there is not taken for a call of AWS's.
@@ -126,7 +134,7 @@ func (p *plane) parts() []part {
 		}},
 		{"services", func(ctx context.Context) error {
 			return deploy.Run(ctx, deploy.Config{
-				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, MaxTasks: p.maxTasks(),
+				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, Agents: &p.agents, MaxTasks: p.maxTasks(),
 				Subnets: p.cfg.Settings.subnets(p.cfg.Place), Log: p.cfg.Log,
 			})
 		}},

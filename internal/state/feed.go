@@ -65,6 +65,9 @@ func (f *Feed) Ready() bool {
 	}
 }
 
+// Coming is closed when Next returns at once.
+func (f *Feed) Coming() <-chan struct{} { return f.at.ready }
+
 // Next waits for the commit after the last one given. Its only error is ctx's.
 func (f *Feed) Next(ctx context.Context) (*Commit, error) {
 	select {

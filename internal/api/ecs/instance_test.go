@@ -172,7 +172,6 @@ func TestListTasks(t *testing.T) {
 		{"instance", sdk.ListTasksInput{ContainerInstance: &b}, 1},
 		{"instance and status", sdk.ListTasksInput{ContainerInstance: &a, DesiredStatus: "STOPPED"}, 1},
 		{"launch type", sdk.ListTasksInput{LaunchType: "EXTERNAL"}, 0},
-		{"service", sdk.ListTasksInput{ServiceName: aws.String("x")}, 0},
 	} {
 		if out := must(f.ListTasks(f.ctx, &c.in)); len(out.TaskArns) != c.want || out.NextToken != nil {
 			t.Errorf("%s: %d tasks, want %d", c.name, len(out.TaskArns), c.want)

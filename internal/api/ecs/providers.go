@@ -209,6 +209,11 @@ func (a *API) DeleteCapacityProvider(ctx context.Context, in *sdk.DeleteCapacity
 			p.UpdateStatusReason = "The capacity provider cannot be deleted because it is associated with cluster: " + cluster +
 				". Remove the capacity provider from the cluster and try again."
 			tx.CapacityProviders.Put(&p)
+		} else if service := serviceWith(&tx.Tables, "", name); service != "" {
+			p.UpdateStatus = providerDeleteFailed
+			p.UpdateStatusReason = "The capacity provider cannot be deleted because it is in the capacity provider strategy of service: " + service +
+				". Remove the capacity provider from the service and try again."
+			tx.CapacityProviders.Put(&p)
 		} else {
 			p.Status, p.UpdateStatus, p.UpdateStatusReason = ecs.ProviderInactive, providerDeleted, ""
 			tx.CapacityProviders.Delete(name)
@@ -227,6 +232,21 @@ func associated(t *state.Tables, provider string) string {
 	for c := range t.Clusters.All() {
 		if slices.Contains(c.CapacityProviders, provider) {
 			return c.Name
+		}
+	}
+	return ""
+}
+
+// serviceWith names the first service, of a cluster or of all (""), whose tasks a capacity provider places, "" if there is none.
+func serviceWith(t *state.Tables, cluster, provider string) string {
+	services := t.Services.All()
+	if cluster != "" {
+		services = t.Services.Under(cluster)
+	}
+	for s := range services {
+		if p := s.Primary(); s.Status != ecs.ServiceInactive && p != nil && slices.ContainsFunc(p.CapacityProviderStrategy,
+			func(it ecs.CapacityProviderStrategyItem) bool { return it.CapacityProvider == provider }) {
+			return s.Name
 		}
 	}
 	return ""

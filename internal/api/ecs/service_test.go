@@ -232,3 +232,30 @@ func TestServicesRefused(t *testing.T) {
 		}, "InvalidParameterException: Identifier is for 111111111111. Your accountId is 000000000000"},
 	})
 }
+
+// TestWhatServicesUse has a cluster count its service, a provider not go while it is used, and a strategy in ECS's own words.
+func TestWhatServicesUse(t *testing.T) {
+	f := newFixture(t)
+	f.cluster()
+	f.register()
+	must(f.CreateCapacityProvider(f.ctx, &sdk.CreateCapacityProviderInput{Name: aws.String("cp"), AutoScalingGroupProvider: &types.AutoScalingGroupProvider{AutoScalingGroupArn: aws.String("asg")}}))
+	must(f.PutClusterCapacityProviders(f.ctx, &sdk.PutClusterCapacityProvidersInput{Cluster: aws.String("default"), CapacityProviders: []string{"cp"}, DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{}}))
+	s := f.service("web", func(in *sdk.CreateServiceInput) {
+		in.CapacityProviderStrategy = []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String("cp"), Weight: 1}}
+		in.PlacementStrategy = []types.PlacementStrategy{{Type: "spread", Field: aws.String("host")}}
+	})
+	if *s.PlacementStrategy[0].Field != "instanceId" {
+		t.Errorf("%+v", s.PlacementStrategy)
+	}
+	if c := must(f.DescribeClusters(f.ctx, &sdk.DescribeClustersInput{})).Clusters[0]; c.ActiveServicesCount != 1 {
+		t.Errorf("%+v", c)
+	}
+	remove := &sdk.PutClusterCapacityProvidersInput{Cluster: aws.String("default"), CapacityProviders: []string{}, DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{}}
+	if _, err := f.PutClusterCapacityProviders(f.ctx, remove); err == nil || err.Error() != "ResourceInUseException: The specified capacity provider is in use and cannot be removed." {
+		t.Error(err)
+	}
+	if _, err := f.ListTasks(f.ctx, &sdk.ListTasksInput{ServiceName: aws.String("x")}); err == nil || err.Error() != "ServiceNotFoundException: Service not found." {
+		t.Error(err)
+	}
+	must(f.ListTasks(f.ctx, &sdk.ListTasksInput{ServiceName: s.ServiceArn}))
+}

@@ -10,6 +10,7 @@ import (
 	"roadstead.dev/roadstead/internal/api/mirror"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -150,7 +151,7 @@ func (a *API) wirePrimary(out *types.Service, p *ecs.Deployment) {
 		out.LaunchType = launchTypes(p.LaunchType)
 	}
 	out.PlacementConstraints = append(out.PlacementConstraints, mirror.Slice[types.PlacementConstraint](p.PlacementConstraints)...)
-	out.PlacementStrategy = append(out.PlacementStrategy, mirror.Slice[types.PlacementStrategy](p.PlacementStrategy)...)
+	out.PlacementStrategy = append(out.PlacementStrategy, mirror.Slice[types.PlacementStrategy](placement.NormalizeStrategy(p.PlacementStrategy))...)
 	out.NetworkConfiguration = wireNetwork(p)
 }
 

@@ -152,6 +152,9 @@ func (a *API) taskFilter(t *state.Tables, in *sdk.ListTasksInput, cluster string
 			}
 			s = arn.Resource
 		}
+		if t.Services.Get(cluster+"/"+s) == nil {
+			return nil, fault.New(fault.ServiceNotFound, "Service not found.")
+		}
 		f.group = ecs.ServiceGroup(s)
 	}
 	if ref := str(in.ContainerInstance); ref != "" {

@@ -19,7 +19,7 @@ var everyClusterField = map[types.ClusterField]bool{
 
 func (a *API) wireCluster(t *state.Tables, c *ecs.Cluster, include map[types.ClusterField]bool) types.Cluster {
 	arn, n := a.Place.ClusterARN(c.Name), t.ClusterCounts(c.Name)
-	status := string(c.Status)
+	status, services := string(c.Status), servicesOf(t, c.Name)
 	out := types.Cluster{
 		ClusterArn:                        &arn,
 		ClusterName:                       &c.Name,
@@ -27,6 +27,7 @@ func (a *API) wireCluster(t *state.Tables, c *ecs.Cluster, include map[types.Clu
 		RunningTasksCount:                 n.Running,
 		PendingTasksCount:                 n.Pending,
 		RegisteredContainerInstancesCount: n.Instances,
+		ActiveServicesCount:               services.activeAll,
 		CapacityProviders:                 slices.Clone(c.CapacityProviders),
 		DefaultCapacityProviderStrategy:   mirror.Slice[types.CapacityProviderStrategyItem](c.DefaultCapacityProviderStrategy),
 		Settings:                          []types.ClusterSetting{},
@@ -56,7 +57,7 @@ func (a *API) wireCluster(t *state.Tables, c *ecs.Cluster, include map[types.Clu
 		out.Configuration = &configuration
 	}
 	if include[types.ClusterFieldStatistics] {
-		out.Statistics = statistics(n, servicesOf(t, c.Name))
+		out.Statistics = statistics(n, services)
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"strings"
 	"time"
 
 	"roadstead.dev/roadstead/internal/control/loop"
@@ -24,6 +25,8 @@ type Config struct {
 	Store *state.Store
 	// Connected tells whether an instance's agent is there; nil means that all are. It is called inside updates.
 	Connected func(ecs.InstanceID) bool
+	// Agents is rung with the id of an instance whose agent has connected; nil if all are there always.
+	Agents *loop.Bell
 	// Subnets is where tasks in awsvpc get their addresses.
 	Subnets lifecycle.Subnets
 	// MaxTasks is how many tasks one update makes or stops; 0 is 50, which fits in an etcd transaction of default limits.
@@ -33,28 +36,29 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// retryUnplaced is how soon a place is looked for again. Instances that come and tasks that stop have it looked for at once;
-// an agent that connects is no commit.
-const retryUnplaced ecs.Millis = 1000
+// Services that wait for room are woken by instances and agents that come and by tasks that stop. So that many of them cost no more
+// than some thousand looks a second, each is then looked at as many milliseconds after the last time as there are beyond fewWaiting.
+const fewWaiting = 100
 
 // Run keeps services until ctx ends.
 func Run(ctx context.Context, c Config) error {
 	if c.MaxTasks == 0 {
 		c.MaxTasks = 50
 	}
-	k := &controller{Config: c, unplaced: map[string]map[string]bool{}}
+	k := &controller{Config: c, unplaced: map[string]map[string]ecs.Millis{}}
 	return loop.RunKeyed(ctx, loop.Keyed{
 		Name: "deploy", Store: c.Store, Now: c.Now, Log: c.Log, All: keys, Touched: k.touched, Plan: k.plan,
+		Bell: c.Agents, Rung: k.joined,
 		// A change is a whole update's worth.
 		Batch: 1,
 	})
 }
 
-// controller is a running one. unplaced has, by cluster, the services that wait for room: a hint whom to wake, which is
-// found again after a restart.
+// controller is a running one. unplaced has, by cluster, the services that wait for room, and when a place was last looked for: a
+// hint whom to wake, which is found again after a restart.
 type controller struct {
 	Config
-	unplaced map[string]map[string]bool
+	unplaced map[string]map[string]ecs.Millis
 }
 
 func keys(t *state.Tables) iter.Seq[string] {
@@ -127,36 +131,53 @@ func (k *controller) instanceChanged(v *state.View, ch state.Change[ecs.Instance
 	return true
 }
 
+// joined gives the services that an agent that connects may have room for.
+func (k *controller) joined(t *state.Tables, instance string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		id, err := ecs.ParseInstanceID(instance)
+		if err != nil {
+			return
+		}
+		if i := t.Instances.Get(id); i != nil {
+			k.wakeUnplaced(i.Cluster, yield)
+		}
+	}
+}
+
 // plan looks whether there is something to do for a service. What exactly is decided again in the update, on what is true by then.
 func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.Change, ecs.Millis) {
+	cluster, _, _ := strings.Cut(key, "/")
 	s := t.Services.Get(key)
 	if s == nil || s.Status == ecs.ServiceInactive {
-		k.setUnplaced(s, key, false)
+		delete(k.unplaced[cluster], key)
 		return nil, 0
 	}
 	d := decide(now, t, s, current(t, s))
-	k.setUnplaced(s, key, s.Progress.Unplaced != "")
+	if s.Progress.Unplaced == "" {
+		delete(k.unplaced[cluster], key)
+	} else if sooner(&d.wake, s.Progress.UnplacedAt+repeatUnplaced); d.start == 0 {
+		delete(k.unplaced[cluster], key)
+	} else if wait := k.waiting(now, cluster, key); wait != 0 && d.turn == noTurn && len(d.stops) == 0 {
+		sooner(&d.wake, wait)
+		return nil, d.wake
+	}
 	if d.nothing() {
 		return nil, d.wake
 	}
-	wake := d.wake
-	if s.Progress.Unplaced != "" && (wake == 0 || wake > now+retryUnplaced) {
-		wake = now + retryUnplaced
-	}
-	return []loop.Change{func(tx *state.Tx) error { return k.carryOut(tx, now, key) }}, wake
+	return []loop.Change{func(tx *state.Tx) error { return k.carryOut(tx, now, key) }}, d.wake
 }
 
-func (k *controller) setUnplaced(s *ecs.Service, key string, is bool) {
-	if s == nil {
-		return
+// waiting notes a service that waits for room, and gives the moment before which no place is looked for; 0 is now.
+func (k *controller) waiting(now ecs.Millis, cluster, key string) ecs.Millis {
+	of := k.unplaced[cluster]
+	if of == nil {
+		of = map[string]ecs.Millis{}
+		k.unplaced[cluster] = of
 	}
-	of := k.unplaced[s.Cluster]
-	switch {
-	case !is:
-		delete(of, key)
-	case of == nil:
-		k.unplaced[s.Cluster] = map[string]bool{key: true}
-	default:
-		of[key] = true
+	last, known := of[key]
+	if beyond := ecs.Millis(len(of) - fewWaiting); known && now < last+beyond {
+		return last + beyond
 	}
+	of[key] = now
+	return 0
 }

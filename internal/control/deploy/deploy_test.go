@@ -1,11 +1,14 @@
 package deploy
 
 import (
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"roadstead.dev/roadstead/internal/acs"
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
@@ -269,4 +272,29 @@ func TestThreshold(t *testing.T) {
 			t.Errorf("%d: %d, want %d", desired, got, want)
 		}
 	}
+}
+
+// TestWaitsForAnAgent has no place until the instance's agent connects, which is no commit.
+func TestWaitsForAnAgent(t *testing.T) {
+	var here atomic.Bool
+	var bell loop.Bell
+	asked := 0
+	inWorldOf(t, 1, func(c *Config) {
+		c.Agents = &bell
+		c.Connected = func(ecs.InstanceID) bool { asked++; return here.Load() }
+	}, func(w *world) {
+		for i := range 300 {
+			w.service(fmt.Sprint("s", i), "web", 1, nil)
+		}
+		pass(10 * time.Second)
+		before := asked
+		pass(time.Hour)
+		if asked != before {
+			t.Errorf("%d looks for a place while nothing happened", asked-before)
+		}
+		here.Store(true)
+		bell.Ring(ecs.InstanceID{1}.String())
+		pass(10 * time.Second)
+		w.wantRunning(map[string]int{"web:1": 300})
+	})
 }

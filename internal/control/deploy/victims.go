@@ -1,8 +1,6 @@
 package deploy
 
 import (
-	"slices"
-
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
@@ -12,9 +10,13 @@ import (
 // can do without. Tasks that are protected, moving or unhealthy are not chosen.
 func (d *decision) victims(now ecs.Millis, t *state.Tables, s *ecs.Service, c *census, n int) []*ecs.Task {
 	var waiting, running []*ecs.Task
+	moving := make(map[*ecs.Task]bool, len(c.moving))
+	for _, task := range c.moving {
+		moving[task] = true
+	}
 	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
 		switch {
-		case !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy || slices.Contains(c.moving, task):
+		case !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy || moving[task]:
 		case task.Protected(now):
 			sooner(&d.wake, task.ProtectedUntil)
 		case healthy(task):

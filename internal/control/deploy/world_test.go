@@ -176,8 +176,12 @@ func (w *world) service(name, family string, desired int32, change func(*ecs.Ser
 	if change != nil {
 		change(s)
 	}
+	id := "first"
+	if name != "s" {
+		id += "-" + name
+	}
 	w.update(func(tx *state.Tx) {
-		lifecycle.Deploy(tx, ecs.MillisOf(time.Now()), s, deployment("first", family, 1))
+		lifecycle.Deploy(tx, ecs.MillisOf(time.Now()), s, deployment(id, family, 1))
 		tx.Services.Put(s)
 	})
 }

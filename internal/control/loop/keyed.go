@@ -28,6 +28,9 @@ type Keyed struct {
 	Touched func(*state.Commit) iter.Seq[string]
 	// Plan decides for one key, as [Plan] does for all. A key that is not there any more plans nothing.
 	Plan func(now ecs.Millis, t *state.Tables, key string) (changes []Change, wake ecs.Millis)
+	// Bell, if set, has Rung asked which keys the names that are rung call for.
+	Bell *Bell
+	Rung func(t *state.Tables, name string) iter.Seq[string]
 	// Batch is as in Config, for the changes of one key. AtOnce is how many keys' updates are under way at a time; 0 is 64.
 	Batch, AtOnce int
 	// Now is the clock; nil is time.Now.
@@ -151,30 +154,44 @@ func (k *keyed) sleep(key string, at ecs.Millis) {
 	}
 }
 
-// wait takes commits until something is due.
+// wait takes commits, and what the bell tells, until something is due.
 func (k *keyed) wait(ctx context.Context, feed *state.Feed) error {
 	if len(k.due) > 0 {
 		return nil
 	}
-	until := ctx
+	var timer <-chan time.Time
 	if first, ok := k.wakes.Min(); ok {
-		var cancel context.CancelFunc
-		until, cancel = context.WithTimeout(ctx, first.at.Time().Sub(k.Now()))
-		defer cancel()
+		t := time.NewTimer(first.at.Time().Sub(k.Now()))
+		defer t.Stop()
+		timer = t.C
 	}
+	bell := k.Bell.heard()
 	for len(k.due) == 0 {
-		commit, err := feed.Next(until)
-		switch {
-		case ctx.Err() != nil:
+		select {
+		case <-ctx.Done():
 			return ctx.Err()
-		case err != nil && until.Err() != nil:
+		case <-timer:
 			return nil
-		case err != nil:
-			return fmt.Errorf("%s: %w", k.Name, err)
+		case <-bell:
+			k.ring()
+		case <-feed.Coming():
+			commit, err := feed.Next(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", k.Name, err)
+			}
+			k.touch(commit)
 		}
-		k.touch(commit)
 	}
 	return k.catchUp(ctx, feed)
+}
+
+func (k *keyed) ring() {
+	t := &k.Store.View().Tables
+	for _, name := range k.Bell.take() {
+		for key := range k.Rung(t, name) {
+			k.due[key] = true
+		}
+	}
 }
 
 func (k *keyed) touch(c *state.Commit) {
