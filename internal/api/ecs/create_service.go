@@ -39,6 +39,9 @@ func (a *API) CreateService(ctx context.Context, in *sdk.CreateServiceInput) (*s
 		if err != nil {
 			return err
 		}
+		if err := checkDaemon(s, in.DesiredCount, in.PlacementStrategy, launchTypes(p.launchType), &s.DeploymentConfiguration); err != nil {
+			return err
+		}
 		if done, err := a.existing(tx, s); done || err != nil {
 			return err
 		}
@@ -97,7 +100,7 @@ func (a *API) readService(ctx context.Context, in *sdk.CreateServiceInput) (*ecs
 		return nil, fault.New(fault.InvalidParameter, "ServiceName contains invalid characters or is longer than 255.")
 	case str(in.TaskDefinition) == "":
 		return nil, fault.New(fault.InvalidParameter, "TaskDefinition should not be null or empty.")
-	case in.DesiredCount == nil:
+	case in.DesiredCount == nil && in.SchedulingStrategy != types.SchedulingStrategyDaemon:
 		return nil, fault.New(fault.InvalidParameter, "Desired count must be specified when using scheduling strategy REPLICA.")
 	case len(s.ClientToken) > 36:
 		return nil, fault.New(fault.InvalidParameter, "clientToken must be at most 36 characters long.")
@@ -105,14 +108,19 @@ func (a *API) readService(ctx context.Context, in *sdk.CreateServiceInput) (*ecs
 	if err := checkServiceFields(in.SchedulingStrategy, in.DeploymentController, in.PropagateTags, in.AvailabilityZoneRebalancing, in.DesiredCount, in.HealthCheckGracePeriodSeconds); err != nil {
 		return nil, err
 	}
-	s.DesiredCount = *in.DesiredCount
+	defaults := ecs.DeploymentConfiguration{MinimumHealthyPercent: defaultMinimumHealthy, MaximumPercent: defaultMaximum}
+	if in.SchedulingStrategy == types.SchedulingStrategyDaemon {
+		s.SchedulingStrategy = ecs.SchedulingDaemon
+		defaults = ecs.DeploymentConfiguration{MinimumHealthyPercent: daemonMinimumHealthy, MaximumPercent: daemonMaximum}
+	} else {
+		s.DesiredCount = *in.DesiredCount
+	}
 	s.ZoneRebalancing = string(in.AvailabilityZoneRebalancing)
 	if s.ZoneRebalancing == "" {
 		s.ZoneRebalancing = string(types.AvailabilityZoneRebalancingDisabled)
 	}
 	var err error
-	s.DeploymentConfiguration, err = deploymentConfiguration(
-		ecs.DeploymentConfiguration{MinimumHealthyPercent: defaultMinimumHealthy, MaximumPercent: defaultMaximum}, in.DeploymentConfiguration)
+	s.DeploymentConfiguration, err = deploymentConfiguration(defaults, in.DeploymentConfiguration)
 	return s, err
 }
 
@@ -122,8 +130,6 @@ func checkServiceFields(scheduling types.SchedulingStrategy, controller *types.D
 	switch {
 	case scheduling != "" && !known(scheduling):
 		return fault.New(fault.InvalidParameter, "Invalid schedulingStrategy: %q.", string(scheduling))
-	case scheduling == types.SchedulingStrategyDaemon:
-		return fault.New(fault.Unsupported, notYet, "schedulingStrategy DAEMON")
 	case controller != nil && controller.Type != "" && !known(controller.Type):
 		return fault.New(fault.InvalidParameter, "Invalid deploymentController: %q.", string(controller.Type))
 	case controller != nil && controller.Type != "" && controller.Type != types.DeploymentControllerTypeEcs:

@@ -201,7 +201,15 @@ func TestServicesRefused(t *testing.T) {
 		{"no count", create(func(in *sdk.CreateServiceInput) { in.DesiredCount = nil }), "InvalidParameterException: Desired count must be specified when using scheduling strategy REPLICA."},
 		{"negative count", create(func(in *sdk.CreateServiceInput) { in.DesiredCount = aws.Int32(-1) }), "InvalidParameterException: Desired count should not be negative."},
 		{"no cluster", create(func(in *sdk.CreateServiceInput) { in.Cluster = aws.String("none") }), "ClusterNotFoundException: Cluster not found."},
-		{"daemon", create(func(in *sdk.CreateServiceInput) { in.SchedulingStrategy = "DAEMON" }), "UnsupportedFeatureException: schedulingStrategy DAEMON is not supported yet."},
+		{"daemon's count", create(func(in *sdk.CreateServiceInput) { in.SchedulingStrategy = "DAEMON" }),
+			"InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again"},
+		{"daemon's strategy", create(func(in *sdk.CreateServiceInput) {
+			in.SchedulingStrategy, in.DesiredCount, in.PlacementStrategy = "DAEMON", nil, []types.PlacementStrategy{{Type: "random"}}
+		}), "InvalidParameterException: The daemon scheduling strategy does not support placement strategies. Remove the placement strategy and try again"},
+		{"daemon's maximum", create(func(in *sdk.CreateServiceInput) {
+			in.SchedulingStrategy, in.DesiredCount, in.DeploymentConfiguration = "DAEMON", nil, &types.DeploymentConfiguration{MaximumPercent: aws.Int32(101)}
+		}), "InvalidParameterException: The daemon scheduling strategy does not support values above 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again"},
+		{"scheduling strategy", create(func(in *sdk.CreateServiceInput) { in.SchedulingStrategy = "X" }), `InvalidParameterException: Invalid schedulingStrategy: "X".`},
 		{"external", create(func(in *sdk.CreateServiceInput) {
 			in.DeploymentController = &types.DeploymentController{Type: "EXTERNAL"}
 		}), "UnsupportedFeatureException: deploymentController EXTERNAL is not supported yet."},
@@ -258,4 +266,20 @@ func TestWhatServicesUse(t *testing.T) {
 		t.Error(err)
 	}
 	must(f.ListTasks(f.ctx, &sdk.ListTasksInput{ServiceName: s.ServiceArn}))
+}
+
+func TestDaemonService(t *testing.T) {
+	f := newFixture(t)
+	f.cluster()
+	f.register()
+	s := f.service("web", func(in *sdk.CreateServiceInput) { in.SchedulingStrategy, in.DesiredCount = "DAEMON", nil })
+	if c := s.DeploymentConfiguration; s.SchedulingStrategy != "DAEMON" || *c.MinimumHealthyPercent != 0 || *c.MaximumPercent != 100 {
+		t.Errorf("%+v", s)
+	}
+	if _, err := f.UpdateService(f.ctx, &sdk.UpdateServiceInput{Service: aws.String("web"), DesiredCount: aws.Int32(1)}); err == nil ||
+		err.Error() != "InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again" {
+		t.Error(err)
+	}
+	f.changeService("web", func(s *ecs.Service, _ *ecs.ServiceDeployment) { s.DesiredCount = 3 })
+	must(f.DeleteService(f.ctx, &sdk.DeleteServiceInput{Service: aws.String("web")}))
 }

@@ -66,6 +66,9 @@ func (a *API) updated(tx *state.Tx, old *ecs.Service, in *sdk.UpdateServiceInput
 	if s.DeploymentConfiguration, err = deploymentConfiguration(s.DeploymentConfiguration, in.DeploymentConfiguration); err != nil {
 		return nil, err
 	}
+	if err := checkDaemon(&s, in.DesiredCount, in.PlacementStrategy, "", &s.DeploymentConfiguration); err != nil {
+		return nil, err
+	}
 	if in.DesiredCount != nil && *in.DesiredCount != s.DesiredCount {
 		s.DesiredCount = *in.DesiredCount
 		s.Progress.Steady = false
@@ -157,7 +160,7 @@ func (a *API) DeleteService(ctx context.Context, in *sdk.DeleteServiceInput) (*s
 		case old.Status != ecs.ServiceActive:
 			s = *old
 			return nil
-		case old.DesiredCount > 0 && (in.Force == nil || !*in.Force):
+		case old.DesiredCount > 0 && old.SchedulingStrategy == ecs.SchedulingReplica && (in.Force == nil || !*in.Force):
 			return fault.New(fault.InvalidParameter, "The service cannot be stopped while it is scaled above 0.")
 		}
 		s = *old

@@ -22,6 +22,8 @@ type work struct {
 	cfg *Config
 	// deployment is the service's deployment, or nil; changed is it, once record has been asked for it.
 	deployment, changed *ecs.ServiceDeployment
+	// lead is the deployment that has tasks launched: the primary, or the one before it while the primary is held back.
+	lead int
 }
 
 // carryOut does what is to be done for a service, up to MaxTasks tasks of it; the rest is found again.
@@ -46,6 +48,15 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	if len(d.stops) > 0 {
 		w.stop(d.stops)
 	}
+	w.lead = d.lead
+	if s.SchedulingStrategy == ecs.SchedulingDaemon && d.desired != s.DesiredCount && s.Status == ecs.ServiceActive {
+		s.DesiredCount, s.Progress.Steady = d.desired, false
+	}
+	if len(d.places) > 0 {
+		if err := w.startDaemon(d.places); err != nil {
+			return err
+		}
+	}
 	if d.start > 0 {
 		if err := w.start(min(d.start, k.MaxTasks)); err != nil {
 			return err
@@ -62,7 +73,7 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 
 // same compares what a work changes.
 func same(a, b *ecs.Service) bool {
-	return a.Status == b.Status && a.Progress == b.Progress && a.LastEvent == b.LastEvent && a.Completed == b.Completed &&
+	return a.Status == b.Status && a.DesiredCount == b.DesiredCount && a.Progress == b.Progress && a.LastEvent == b.LastEvent && a.Completed == b.Completed &&
 		slices.EqualFunc(a.Deployments, b.Deployments, func(x, y ecs.Deployment) bool {
 			return x.ID == y.ID && x.Status == y.Status && x.RolloutState == y.RolloutState && x.RolloutStateReason == y.RolloutStateReason &&
 				x.FailedTasks == y.FailedTasks && x.ReadyAt == y.ReadyAt && x.UpdatedAt == y.UpdatedAt
@@ -173,9 +184,9 @@ func names(ids []ecs.TaskID) string {
 	return b.String()
 }
 
-// start places and makes tasks of the primary deployment.
+// start places and makes tasks of the deployment that leads.
 func (w *work) start(n int) error {
-	p := &w.s.Deployments[0]
+	p := &w.s.Deployments[w.lead]
 	def := w.tx.Definitions.Get(p.Definition)
 	if def == nil {
 		w.cannotPlace("its task definition " + p.Definition.String() + " does not exist")
@@ -192,10 +203,7 @@ func (w *work) start(n int) error {
 		made, failures = append(made, ids...), append(failures, failed...)
 		missing -= len(ids)
 	}
-	if len(made) > 0 {
-		w.s.Progress.Steady = false
-		w.event(fmt.Sprintf("has started %d tasks: %s.", len(made), names(made)))
-	}
+	w.started(made)
 	if missing > 0 {
 		w.cannotPlace(unplacedReason(p, failures))
 	} else {
@@ -242,31 +250,58 @@ func (w *work) shares(p *ecs.Deployment, n int) []share {
 	return out
 }
 
-func (w *work) startShare(p *ecs.Deployment, def *ecs.TaskDefinition, sh share) ([]ecs.TaskID, []placement.Failure, error) {
-	placed, failures := placement.Place(&w.tx.Tables, placement.Request{
-		Cluster: w.s.Cluster, Definition: def, Group: ecs.ServiceGroup(w.s.Name), Constraints: p.PlacementConstraints, Strategy: p.PlacementStrategy,
-		CapacityProvider: sh.provider, Count: sh.count, LaunchType: p.LaunchType, Connected: w.cfg.Connected, Attributes: attributes(p),
-	})
-	spec := lifecycle.Spec{
-		Cluster: w.s.Cluster, Definition: def, Group: ecs.ServiceGroup(w.s.Name), StartedBy: p.ID, LaunchType: p.LaunchType, CapacityProvider: sh.provider,
-		Tags: w.tags(def), EnableExecuteCommand: p.EnableExecuteCommand, PlatformVersion: p.PlatformVersion,
+// request is how the tasks of a service's deployment are placed.
+func request(s *ecs.Service, p *ecs.Deployment, def *ecs.TaskDefinition) placement.Request {
+	return placement.Request{
+		Cluster: s.Cluster, Definition: def, Group: ecs.ServiceGroup(s.Name), Constraints: p.PlacementConstraints, Strategy: p.PlacementStrategy,
+		LaunchType: p.LaunchType, Attributes: attributes(p),
 	}
+}
+
+func (w *work) startShare(p *ecs.Deployment, def *ecs.TaskDefinition, sh share) ([]ecs.TaskID, []placement.Failure, error) {
+	r := request(w.s, p, def)
+	r.CapacityProvider, r.Count, r.Connected = sh.provider, sh.count, w.cfg.Connected
+	placed, failures := placement.Place(&w.tx.Tables, r)
 	ids := make([]ecs.TaskID, 0, len(placed))
 	for _, at := range placed {
-		spec.Instance, spec.GPUs = at.Instance, at.GPUs
-		if p.NetworkConfiguration != nil && p.NetworkConfiguration.AwsvpcConfiguration != nil {
-			var err error
-			spec.Interface, err = lifecycle.NewInterface(w.tx, w.cfg.Subnets, p.NetworkConfiguration.AwsvpcConfiguration, at.Instance)
-			if full := (*lifecycle.NoAddressError)(nil); errors.As(err, &full) {
-				return ids, []placement.Failure{{Instance: at.Instance, Reason: full.Error()}}, nil
-			}
-			if err != nil {
-				return nil, nil, err
-			}
+		id, failure, err := w.create(p, def, sh.provider, at)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case failure != nil:
+			return ids, []placement.Failure{*failure}, nil
 		}
-		ids = append(ids, lifecycle.Create(w.tx, w.now, spec).ID)
+		ids = append(ids, id)
 	}
 	return ids, failures, nil
+}
+
+// create makes a task of a deployment at its place. It is a failure if there is no address for it.
+func (w *work) create(p *ecs.Deployment, def *ecs.TaskDefinition, provider string, at placement.Placement) (ecs.TaskID, *placement.Failure, error) {
+	spec := lifecycle.Spec{
+		Cluster: w.s.Cluster, Definition: def, Group: ecs.ServiceGroup(w.s.Name), StartedBy: p.ID, LaunchType: p.LaunchType, CapacityProvider: provider,
+		Tags: w.tags(def), EnableExecuteCommand: p.EnableExecuteCommand, PlatformVersion: p.PlatformVersion, Instance: at.Instance, GPUs: at.GPUs,
+	}
+	if p.NetworkConfiguration != nil && p.NetworkConfiguration.AwsvpcConfiguration != nil {
+		var err error
+		spec.Interface, err = lifecycle.NewInterface(w.tx, w.cfg.Subnets, p.NetworkConfiguration.AwsvpcConfiguration, at.Instance)
+		if full := (*lifecycle.NoAddressError)(nil); errors.As(err, &full) {
+			return ecs.TaskID{}, &placement.Failure{Instance: at.Instance, Reason: full.Error()}, nil
+		}
+		if err != nil {
+			return ecs.TaskID{}, nil, err
+		}
+	}
+	return lifecycle.Create(w.tx, w.now, spec).ID, nil, nil
+}
+
+// started tells of tasks that were made.
+func (w *work) started(made []ecs.TaskID) {
+	if len(made) == 0 {
+		return
+	}
+	w.s.Progress.Steady = false
+	w.event(fmt.Sprintf("has started %d tasks: %s.", len(made), names(made)))
 }
 
 // tags are what the service gives its tasks.

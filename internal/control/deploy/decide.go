@@ -7,8 +7,13 @@ import (
 
 // decision is what is to be done for a service now.
 type decision struct {
-	// start is how many tasks of the primary deployment are to be started.
-	start int
+	// start is how many tasks of the deployment that leads are to be started, places where those of a DAEMON are.
+	start  int
+	places []*ecs.Instance
+	// lead is the deployment that has tasks launched.
+	lead int
+	// desired is how many tasks the service is to have.
+	desired, wasDesired int32
 	// stops are the tasks to be stopped, and why.
 	stops []stop
 	// turn is a change of the service's own.
@@ -56,7 +61,9 @@ const (
 	turnRecovered
 )
 
-func (d *decision) nothing() bool { return d.start == 0 && len(d.stops) == 0 && d.turn == noTurn }
+func (d *decision) nothing() bool {
+	return d.start == 0 && len(d.places) == 0 && len(d.stops) == 0 && d.turn == noTurn && d.desired == d.wasDesired
+}
 
 // census is what there is of a service's tasks.
 type census struct {
@@ -127,9 +134,22 @@ func decide(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDep
 	if s.Status == ecs.ServiceDraining {
 		return decideEnd(t, s, &c)
 	}
-	var d decision
+	d := decision{desired: s.DesiredCount, wasDesired: s.DesiredCount}
+	var instances []*ecs.Instance
+	daemon := s.SchedulingStrategy == ecs.SchedulingDaemon
+	if daemon {
+		instances = daemonCount(t, s, d.lead)
+		counted := *s
+		counted.DesiredCount = int32(len(instances))
+		d.desired, s = counted.DesiredCount, &counted
+		c.primary.Wanted -= c.draining
+	}
 	switch d.turn = d.turnOf(now, s, dep, &c); d.turn {
 	case turnFailed, turnStopped, turnRollback, turnStage:
+		return d
+	}
+	if daemon {
+		d.decideDaemon(now, t, s, &c, instances)
 		return d
 	}
 	d.decideStarts(now, s, &c)
@@ -308,6 +328,8 @@ func (d *decision) replace(now ecs.Millis, s *ecs.Service, task *ecs.Task, spare
 	return spare
 }
 
+const unhealthyReason = "Task failed container health checks"
+
 // replaceUnhealthy stops the primary's unhealthy tasks once their replacements are there, or at once where there is no room for
 // those beside them.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-service.html
@@ -318,7 +340,7 @@ func (d *decision) replaceUnhealthy(t *state.Tables, s *ecs.Service, c *census) 
 	}
 	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
 		if wanted(task) && task.HealthStatus == ecs.HealthUnhealthy {
-			d.stops = append(d.stops, stop{task: task, why: "Task failed container health checks", unhealthy: true})
+			d.stops = append(d.stops, stop{task: task, why: unhealthyReason, unhealthy: true})
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func Run(ctx context.Context, c Config) error {
 	if c.MaxTasks == 0 {
 		c.MaxTasks = 50
 	}
-	k := &controller{Config: c, unplaced: map[string]map[string]ecs.Millis{}}
+	k := &controller{Config: c, unplaced: map[string]map[string]ecs.Millis{}, daemons: map[string]map[string]bool{}}
 	return loop.RunKeyed(ctx, loop.Keyed{
 		Name: "deploy", Store: c.Store, Now: c.Now, Log: c.Log, All: keys, Touched: k.touched, Plan: k.plan,
 		Bell: c.Agents, Rung: k.joined,
@@ -59,6 +60,8 @@ func Run(ctx context.Context, c Config) error {
 type controller struct {
 	Config
 	unplaced map[string]map[string]ecs.Millis
+	// daemons has, by cluster, the services with a task on each instance, which are woken by what happens to instances.
+	daemons map[string]map[string]bool
 }
 
 func keys(t *state.Tables) iter.Seq[string] {
@@ -89,12 +92,12 @@ func (k *controller) touched(c *state.Commit) iter.Seq[string] {
 			if name, ok := ecs.ServiceOfGroup(t.Group); ok && !yield(t.Cluster+"/"+name) {
 				return
 			}
-			if t.LastStatus >= ecs.TaskStopped && len(k.unplaced[t.Cluster]) > 0 {
+			if t.LastStatus >= ecs.TaskStopped {
 				freed[t.Cluster] = true
 			}
 		}
 		for cluster := range freed {
-			if !k.wakeUnplaced(cluster, yield) {
+			if !k.wakeUnplaced(cluster, yield) || c.View.ClusterCounts(cluster).Draining > 0 && !k.wakeDaemons(cluster, yield) {
 				return
 			}
 		}
@@ -115,13 +118,27 @@ func (k *controller) wakeUnplaced(cluster string, yield func(string) bool) bool 
 	return true
 }
 
+func (k *controller) wakeDaemons(cluster string, yield func(string) bool) bool {
+	for key := range k.daemons[cluster] {
+		if !yield(key) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameAttributes tells that a change of an instance is nothing to placement constraints.
+func sameAttributes(a, b *ecs.Instance) bool {
+	return a.CapacityProvider == b.CapacityProvider && slices.Equal(a.Attributes, b.Attributes)
+}
+
 func (k *controller) instanceChanged(v *state.View, ch state.Change[ecs.Instance], yield func(string) bool) bool {
 	i := ch.New
 	if i == nil {
 		i = ch.Old
 	}
 	if ch.Old != nil && ch.New != nil && ch.Old.Status == ch.New.Status {
-		return k.wakeUnplaced(i.Cluster, yield)
+		return k.wakeUnplaced(i.Cluster, yield) && (sameAttributes(ch.Old, ch.New) || k.wakeDaemons(i.Cluster, yield))
 	}
 	for s := range v.Services.Under(i.Cluster) {
 		if s.Status != ecs.ServiceInactive && !yield(s.Key()) {
@@ -139,7 +156,7 @@ func (k *controller) joined(t *state.Tables, instance string) iter.Seq[string] {
 			return
 		}
 		if i := t.Instances.Get(id); i != nil {
-			k.wakeUnplaced(i.Cluster, yield)
+			_ = k.wakeUnplaced(i.Cluster, yield) && k.wakeDaemons(i.Cluster, yield)
 		}
 	}
 }
@@ -150,12 +167,19 @@ func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.C
 	s := t.Services.Get(key)
 	if s == nil || s.Status == ecs.ServiceInactive {
 		delete(k.unplaced[cluster], key)
+		delete(k.daemons[cluster], key)
 		return nil, 0
+	}
+	if s.SchedulingStrategy == ecs.SchedulingDaemon {
+		if k.daemons[cluster] == nil {
+			k.daemons[cluster] = map[string]bool{}
+		}
+		k.daemons[cluster][key] = true
 	}
 	d := decide(now, t, s, current(t, s))
 	if s.Progress.Unplaced == "" {
 		delete(k.unplaced[cluster], key)
-	} else if sooner(&d.wake, s.Progress.UnplacedAt+repeatUnplaced); d.start == 0 {
+	} else if sooner(&d.wake, s.Progress.UnplacedAt+repeatUnplaced); d.start == 0 && len(d.places) == 0 {
 		delete(k.unplaced[cluster], key)
 	} else if wait := k.waiting(now, cluster, key); wait != 0 && d.turn == noTurn && len(d.stops) == 0 {
 		sooner(&d.wake, wait)
