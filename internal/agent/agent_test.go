@@ -303,7 +303,7 @@ func TestRefusals(t *testing.T) {
 					return false
 				}
 				w.WriteHeader(http.StatusBadRequest)
-				io.WriteString(w, `{"__type":"ClusterNotFoundException","message":"Cluster not found."}`)
+				io.WriteString(w, `{"__type":"ClientException","message":"Cluster not found."}`)
 				return true
 			})
 			cfg := b.config()
@@ -493,7 +493,7 @@ func TestRegistrationRepeated(t *testing.T) {
 			}
 			if n := tries.Add(1); n%2 == 0 {
 				w.WriteHeader(http.StatusBadRequest)
-				io.WriteString(w, `{"__type":"ClusterNotFoundException","message":"Cluster not found."}`)
+				io.WriteString(w, `{"__type":"ClientException","message":"Cluster not found."}`)
 			}
 			return true // with nothing: an answer that was cut off
 		})

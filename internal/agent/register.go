@@ -87,9 +87,10 @@ func (a *Agent) registerOnce(ctx context.Context) (string, error) {
 	return *out.ContainerInstance.ContainerInstanceArn, nil
 }
 
+// noCluster tells whether there is no such cluster, of which RegisterContainerInstance tells by a text.
 func noCluster(err error) bool {
-	var notFound *types.ClusterNotFoundException
-	return errors.As(err, &notFound)
+	var client *types.ClientException
+	return errors.As(err, &client) && client.ErrorMessage() == "Cluster not found."
 }
 
 // withMember adds a member to a request that the SDK's struct lacks and Amazon's agent sends.

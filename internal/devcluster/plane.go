@@ -88,7 +88,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
-	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
+	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), Log: cfg.Log, Joined: func(id ecs.InstanceID) {
 		p.agents.Ring(id.String())
 		if base.joined != nil {
 			base.joined(id)
@@ -96,6 +96,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	}})
 	mux := http.NewServeMux()
 	mux.Handle("GET /acs/ws", p.links)
+	mux.Handle("GET /tcs/ws", p.links.Telemetry())
 	// What is not AWS's has a place of its own, where what is not there is not taken for a call of AWS's.
 	mux.HandleFunc("GET /_roadstead/health", health)
 	mux.Handle("/_roadstead/", http.NotFoundHandler())

@@ -2,11 +2,13 @@ package devcluster
 
 import (
 	"context"
+	"time"
 
 	stsapi "roadstead.dev/roadstead/internal/api/sts"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/keyring"
+	"roadstead.dev/roadstead/internal/nodelink/payload"
 	"roadstead.dev/roadstead/internal/state"
 	"roadstead.dev/roadstead/internal/wire"
 )
@@ -32,6 +34,21 @@ func newSTS(cfg Config, ring *keyring.Ring, store *state.Store) (*stsapi.API, er
 			return fault.New("AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller.ARN, role)
 		},
 	})
+}
+
+// lender gives tasks of Amazon's agents their roles. The credentials' id is one that only we can make.
+func lender(ring *keyring.Ring) func(t *ecs.Task, role, roleType string, expires time.Time) (*payload.Credentials, error) {
+	return func(t *ecs.Task, role, roleType string, expires time.Time) (*payload.Credentials, error) {
+		expires = expires.UTC().Truncate(time.Second)
+		k, err := ring.NewSession(keyring.Session{RoleARN: role, RoleID: ring.RoleID(role), Name: t.ID.String(), Expires: expires})
+		if err != nil {
+			return nil, err
+		}
+		return &payload.Credentials{
+			ID: ring.Secret("credentials of "+roleType, t.ID[:]), RoleARN: role, AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey,
+			SessionToken: k.SessionToken, Expiration: expires.Format(time.RFC3339),
+		}, nil
+	}
 }
 
 // taskHasRole tells whether a task that has not ended, on the instance of an agent's key, has a role: the agent hands it on to the

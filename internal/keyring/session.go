@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/wire"
 )
@@ -97,4 +99,10 @@ func (r *Ring) sessionKey(id, token string) (wire.Key, error) {
 // RoleID makes the id of a role of which nothing but the name is known: the same name has the same id.
 func (r *Ring) RoleID(roleARN string) string {
 	return "AROA" + base32.StdEncoding.EncodeToString(r.mac("role id", []byte(roleARN))[:10])
+}
+
+// Secret gives a name in the form of a UUID that is always the same for a use and its data, and that nobody can guess.
+func (r *Ring) Secret(use string, data []byte) string {
+	id, _ := uuid.FromBytes(r.mac(use, data)[:16]) // which fails for another length alone
+	return id.String()
 }

@@ -8,6 +8,7 @@ package nodelink
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/nodelink/payload"
 	"roadstead.dev/roadstead/internal/state"
 	"roadstead.dev/roadstead/internal/wire"
 )
@@ -39,6 +41,9 @@ type Config struct {
 	// Heartbeat is how often agents are asked for a sign of life; a session without one for three times as long is closed.
 	// Default 20 s.
 	Heartbeat time.Duration
+	// Lend gives a task's credentials of a role, of type payload.RoleTypeTask or RoleTypeExecution: under the same id each time.
+	// Amazon's agents are given them, others ask for them. Where it is nil, tasks of Amazon's agents have no roles.
+	Lend func(t *ecs.Task, role, roleType string, expires time.Time) (*payload.Credentials, error)
 	// Joined, if set, is called when an agent's session has begun and Connected tells of it. It must not block.
 	Joined func(ecs.InstanceID)
 }
@@ -46,15 +51,17 @@ type Config struct {
 // Server is an http.Handler for agents' websockets.
 type Server struct {
 	cfg   Config
-	joins chan *session
-	parts chan *session
+	joins chan link
+	parts chan link
 	// done is closed when Run has returned.
 	done chan struct{}
 
 	mu sync.RWMutex
 	// sessions is written by the loop alone, under mu.
-	sessions map[ecs.InstanceID]*session
+	sessions map[ecs.InstanceID]link
 	serial   atomic.Int64
+	// life tells the messages of this process from those of the one before: agents remember ids.
+	life string
 }
 
 // New makes a server; Run must run for it to take sessions.
@@ -62,7 +69,7 @@ func New(cfg Config) *Server {
 	if cfg.Heartbeat == 0 {
 		cfg.Heartbeat = 20 * time.Second
 	}
-	return &Server{cfg: cfg, joins: make(chan *session), parts: make(chan *session), done: make(chan struct{}), sessions: map[ecs.InstanceID]*session{}}
+	return &Server{cfg: cfg, joins: make(chan link), parts: make(chan link), done: make(chan struct{}), sessions: map[ecs.InstanceID]link{}, life: rand.Text()[:8]}
 }
 
 // Connected tells whether an instance's agent has a session now. Safe for concurrent use.
@@ -96,10 +103,10 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}()
 	// held are sessions of instances that this loop has not heard of yet.
-	var held []*session
+	var held []link
 	defer func() {
 		for _, n := range held {
-			n.end("the server is stopping")
+			n.base().end("the server is stopping")
 		}
 	}()
 	defer s.endAll()
@@ -109,7 +116,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case c := <-commits:
 			view = c.View
 			s.dispatch(c)
-			held = slices.DeleteFunc(held, func(n *session) bool { return s.join(n, view) })
+			held = slices.DeleteFunc(held, func(n link) bool { return s.join(n, view) })
 		case n := <-s.joins:
 			if !s.join(n, view) {
 				held = append(held, n)
@@ -128,40 +135,42 @@ func (s *Server) Run(ctx context.Context) error {
 // join makes a session the instance's own; an older one ends. Newest wins: an agent may come back before we notice that
 // its last connection is dead. It answers false for a session that came by a newer view than this: its instance may be in
 // that alone.
-func (s *Server) join(n *session, view *state.View) bool {
-	if n.seenAt > view.Revision {
+func (s *Server) join(n link, view *state.View) bool {
+	l := n.base()
+	if l.seenAt > view.Revision {
 		return false
 	}
-	inst := view.Instances.Get(n.instance)
+	inst := view.Instances.Get(l.instance)
 	if inst == nil || inst.Status == ecs.InstanceInactive {
-		n.end("the instance is not registered any more")
+		l.end("the instance is not registered any more")
 		return true
 	}
 	n.sync(view)
 	s.mu.Lock()
-	old := s.sessions[n.instance]
-	s.sessions[n.instance] = n
+	old := s.sessions[l.instance]
+	s.sessions[l.instance] = n
 	s.mu.Unlock()
 	if old != nil {
-		old.end("a newer connection took its place")
+		old.base().end("a newer connection took its place")
 	}
-	s.cfg.Log.Info("agent connected", "instance", n.instance, "cluster", inst.Cluster)
+	s.cfg.Log.Info("agent connected", "instance", l.instance, "cluster", inst.Cluster)
 	if s.cfg.Joined != nil {
-		s.cfg.Joined(n.instance)
+		s.cfg.Joined(l.instance)
 	}
 	return true
 }
 
 // part forgets a session that has ended, unless a newer one has taken its place.
-func (s *Server) part(n *session) {
+func (s *Server) part(n link) {
 	s.mu.Lock()
-	current := s.sessions[n.instance] == n
+	id := n.base().instance
+	current := s.sessions[id] == n
 	if current {
-		delete(s.sessions, n.instance)
+		delete(s.sessions, id)
 	}
 	s.mu.Unlock()
 	if current {
-		s.cfg.Log.Info("agent disconnected", "instance", n.instance)
+		s.cfg.Log.Info("agent disconnected", "instance", id)
 	}
 }
 
@@ -169,7 +178,7 @@ func (s *Server) endAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, n := range s.sessions {
-		n.end("the server is stopping")
+		n.base().end("the server is stopping")
 		delete(s.sessions, id)
 	}
 }
@@ -178,17 +187,21 @@ func (s *Server) endAll() {
 func (s *Server) dispatch(c *state.Commit) {
 	for _, ch := range c.Tasks {
 		t := ch.New
-		if t == nil || t.Instance.IsZero() || t.LastStatus == ecs.TaskStopped {
+		if t == nil || t.Instance.IsZero() {
 			continue
 		}
 		n := s.sessions[t.Instance]
 		if n == nil {
 			continue
 		}
+		if t.LastStatus == ecs.TaskStopped {
+			n.ended(t.ID)
+			continue
+		}
 		placed := ch.Old != nil && ch.Old.Instance == t.Instance
 		switch {
 		case t.DesiredStatus == ecs.TaskStopped && (!placed || ch.Old.DesiredStatus != ecs.TaskStopped):
-			n.stop(t.ID)
+			n.stop(t)
 		case t.DesiredStatus != ecs.TaskStopped && !placed:
 			n.run(c.View, t)
 		}
@@ -196,7 +209,7 @@ func (s *Server) dispatch(c *state.Commit) {
 	for _, ch := range c.Instances {
 		if ch.New == nil || ch.New.Status == ecs.InstanceInactive {
 			if n := s.sessions[instanceOf(ch)]; n != nil {
-				n.end("the instance was deregistered")
+				n.base().end("the instance was deregistered")
 			}
 		}
 	}
@@ -233,4 +246,4 @@ func (s *Server) interfaceOf(view *state.View, t *ecs.Task) *acs.Interface {
 	return i
 }
 
-func (s *Server) messageID() string { return fmt.Sprintf("m-%d", s.serial.Add(1)) }
+func (s *Server) messageID() string { return fmt.Sprintf("m-%s-%d", s.life, s.serial.Add(1)) }

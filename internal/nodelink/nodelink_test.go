@@ -26,14 +26,17 @@ import (
 
 var place = ecs.Place{Account: "000000000000", Region: "us-east-1"}
 
-// gate lets in whoever says "let me in".
+// gate lets in whoever says "let me in", or "another" with another key.
 type gate struct{}
 
 func (gate) Authenticate(r *http.Request, service, operation string, body []byte) (wire.Caller, error) {
-	if r.Header.Get("Authorization") != "let me in" || service != "ecs" {
-		return wire.Caller{}, errors.New("no")
+	switch authorization := r.Header.Get("Authorization"); {
+	case service == "ecs" && authorization == "let me in":
+		return wire.Caller{AccessKeyID: "k"}, nil
+	case service == "ecs" && authorization == "another":
+		return wire.Caller{AccessKeyID: "another"}, nil
 	}
-	return wire.Caller{AccessKeyID: "k"}, nil
+	return wire.Caller{}, errors.New("no")
 }
 
 // fixture is a server over a state in memory with one instance and one task definition.
@@ -59,7 +62,10 @@ func newFixture(t *testing.T, heartbeat time.Duration) *fixture {
 	ended := make(chan struct{}, 2)
 	go func() { store.Run(ctx); ended <- struct{}{} }()
 	go func() { f.srv.Run(ctx); ended <- struct{}{} }()
-	httpSrv := httptest.NewServer(f.srv)
+	mux := http.NewServeMux()
+	mux.Handle("/tcs/ws", f.srv.Telemetry())
+	mux.Handle("/", f.srv)
+	httpSrv := httptest.NewServer(mux)
 	f.url = "ws" + strings.TrimPrefix(httpSrv.URL, "http")
 	t.Cleanup(func() { cancel(); <-ended; <-ended; httpSrv.Close() })
 	f.update(func(tx *state.Tx) {
@@ -284,6 +290,7 @@ func TestRefused(t *testing.T) {
 		{"let me in", place.InstanceARN("default", ecs.NewInstanceID()), "1", "InvalidInstanceException"},
 		{"let me in", place.InstanceARN("default", gone), "1", "InactiveInstanceException"},
 		{"let me in", place.InstanceARN("default", others), "1", "AccessDeniedException"},
+		{"another", place.InstanceARN("default", f.inst), "1", "AccessDeniedException"},
 		{"let me in", place.InstanceARN("default", foreign), "1", "BadRequestException"},
 		{"let me in", place.InstanceARN("default", f.inst), "", "BadRequestException"},
 	} {

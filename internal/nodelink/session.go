@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -18,41 +15,18 @@ import (
 // maxUnacked is how many Tasks messages an agent may have before it. What changes meanwhile is gathered into the next one.
 const maxUnacked = 4
 
-// session is one agent's websocket. The loop of Server puts work into it; its own goroutines carry it.
+// session is that of Roadstead's own agent. The loop of Server puts work into it; its own goroutines carry it.
 type session struct {
-	srv      *Server
-	instance ecs.InstanceID
-	conn     *websocket.Conn
-	// seenAt is the revision of the view in which the instance was found.
-	seenAt int64
-	wake   chan struct{}
-	// over is closed by end; why says the reason, set before.
-	over chan struct{}
-	once sync.Once
-	why  string
-
-	mu sync.Mutex
+	*line
 	// next is what has not been sent yet, and known the definitions that the agent has had on this connection.
 	next    *acs.Tasks
 	known   map[ecs.DefinitionID]bool
 	synced  bool
 	unacked map[string]struct{}
-	seen    time.Time
 }
 
-func newSession(srv *Server, id ecs.InstanceID, seenAt int64, conn *websocket.Conn) *session {
-	return &session{
-		srv: srv, instance: id, conn: conn, seenAt: seenAt, wake: make(chan struct{}, 1), over: make(chan struct{}),
-		next: &acs.Tasks{}, known: map[ecs.DefinitionID]bool{}, unacked: map[string]struct{}{}, seen: time.Now(),
-	}
-}
-
-// end closes the session; why goes to the agent in the close frame. It does not block.
-func (n *session) end(why string) {
-	n.once.Do(func() {
-		n.why = why
-		close(n.over)
-	})
+func newSession(l *line) *session {
+	return &session{line: l, next: &acs.Tasks{}, known: map[ecs.DefinitionID]bool{}, unacked: map[string]struct{}{}}
 }
 
 // sync lays down the whole truth for the instance as the first message.
@@ -78,12 +52,14 @@ func (n *session) run(view *state.View, t *ecs.Task) {
 	n.poke()
 }
 
-func (n *session) stop(id ecs.TaskID) {
+func (n *session) stop(t *ecs.Task) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.next.Stop = append(n.next.Stop, id)
+	n.next.Stop = append(n.next.Stop, t.ID)
 	n.poke()
 }
+
+func (n *session) ended(ecs.TaskID) {}
 
 // add puts a task, and its definition if the agent has not had it, into the next message.
 func (n *session) add(view *state.View, t *ecs.Task) {
@@ -99,34 +75,8 @@ func (n *session) add(view *state.View, t *ecs.Task) {
 	n.next.Run = append(n.next.Run, n.srv.runTask(view, t))
 }
 
-func (n *session) poke() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
-}
-
-// serve carries the session until the connection, end or ctx ends it. Its goroutines have ended when it returns.
 func (n *session) serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var carry sync.WaitGroup
-	errs := make(chan error, 2)
-	carry.Go(func() { errs <- n.read(ctx) })
-	carry.Go(func() { errs <- n.write(ctx) })
-	var err error
-	select {
-	case err = <-errs:
-		n.conn.CloseNow()
-	case <-n.over:
-		// The handshake is bounded by the library (5 s), and makes read and write fail.
-		n.conn.Close(websocket.StatusPolicyViolation, n.why)
-	case <-ctx.Done():
-		n.conn.CloseNow()
-	}
-	cancel()
-	carry.Wait()
-	return err
+	return n.line.serve(ctx, func(ctx context.Context) error { return n.read(ctx, n.receive) }, n.write)
 }
 
 func (n *session) write(ctx context.Context) error {
@@ -152,17 +102,6 @@ func (n *session) write(ctx context.Context) error {
 	}
 }
 
-func (n *session) heartbeat(ctx context.Context) error {
-	n.mu.Lock()
-	silent := time.Since(n.seen)
-	n.mu.Unlock()
-	if silent > 3*n.srv.cfg.Heartbeat {
-		n.end("no sign of life")
-		return fmt.Errorf("no sign of life for %v", silent.Round(time.Second))
-	}
-	return n.send(ctx, acs.TypeHeartbeat, acs.Heartbeat{MessageID: n.srv.messageID(), Healthy: true})
-}
-
 // take gives the next message if there is one and the agent is not behind.
 func (n *session) take() (string, *acs.Tasks) {
 	n.mu.Lock()
@@ -180,41 +119,6 @@ func (n *session) take() (string, *acs.Tasks) {
 	n.unacked[msg.MessageID] = struct{}{}
 	n.next = &acs.Tasks{}
 	return name, msg
-}
-
-func (n *session) send(ctx context.Context, name string, message any) error {
-	b, err := acs.Encode(name, message)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*n.srv.cfg.Heartbeat)
-	defer cancel()
-	return n.conn.Write(ctx, websocket.MessageText, b)
-}
-
-func (n *session) read(ctx context.Context) error {
-	for {
-		_, b, err := n.conn.Read(ctx)
-		if err != nil {
-			return err
-		}
-		n.mu.Lock()
-		n.seen = time.Now()
-		n.mu.Unlock()
-		name, body, err := acs.Decode(b)
-		if err != nil {
-			return n.refuse(err)
-		}
-		if err := n.receive(ctx, name, body); err != nil {
-			return err
-		}
-	}
-}
-
-// refuse ends a session whose agent does not keep to the protocol: what it says cannot be relied on any further.
-func (n *session) refuse(err error) error {
-	n.end("protocol error: " + err.Error())
-	return err
 }
 
 func (n *session) receive(ctx context.Context, name string, body json.RawMessage) error {

@@ -86,7 +86,7 @@ var refusedDefinitions = []refused{
 var refusedInstances = []refused{
 	{"cluster", func(f *fixture) error {
 		return only(f.RegisterContainerInstance(f.ctx, &sdk.RegisterContainerInstanceInput{Cluster: aws.String("none"), TotalResources: resources(1, 1)}))
-	}, "ClusterNotFoundException: Cluster not found."},
+	}, "ClientException: Cluster not found."},
 	{"resources", func(f *fixture) error {
 		return only(f.RegisterContainerInstance(f.ctx, &sdk.RegisterContainerInstanceInput{}))
 	}, "InvalidParameterException: Resources must contain CPU and MEMORY."},

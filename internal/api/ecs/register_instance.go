@@ -3,6 +3,7 @@ package ecsapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -43,6 +44,10 @@ func (a *API) RegisterContainerInstance(ctx context.Context, in *sdk.RegisterCon
 	var out types.ContainerInstance
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
 		c, err := cluster(&tx.Tables, name)
+		if errors.Is(err, errNoCluster) {
+			// This operation alone says it so, and Amazon's agent makes the cluster default on these words.
+			return fault.New(fault.Client, "Cluster not found.")
+		}
 		if err != nil {
 			return err
 		}

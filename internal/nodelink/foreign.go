@@ -1,0 +1,454 @@
+package nodelink
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"roadstead.dev/roadstead/internal/acs"
+	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
+	"roadstead.dev/roadstead/internal/nodelink/payload"
+	"roadstead.dev/roadstead/internal/state"
+)
+
+// Bounds of a session with Amazon's agent.
+const (
+	// window is how many messages it may have before it that it has not acknowledged.
+	window = 32
+	// patience is how long one is waited for; the task is sent again then if nothing has been heard of it.
+	patience = time.Minute
+	// sequences are reserved so many at a time, since a server that starts again must not give a number twice.
+	sequences = 1000
+	// life is how long a connection lasts at most, as at Amazon; the agent comes back at once.
+	life = 30 * time.Minute
+	// roleLife is how long credentials of roles last; they are renewed after a third of it.
+	roleLife = 6 * time.Hour
+)
+
+// foreign is a session of Amazon's own agent, which takes tasks one by one, in Docker's terms, and reports by calls of the
+// API. What is to be sent is kept as tasks' ids: how a task is then is looked up when its turn comes.
+type foreign struct {
+	*line
+	cluster string
+	// endpoint is this server's address, as the agent has it.
+	endpoint string
+	// forgetful: the agent has just started, and keeps credentials in memory alone.
+	forgetful bool
+
+	// The rest is guarded by mu. starts and stops are what is due, in order; listed has the ids in either.
+	starts, stops []ecs.TaskID
+	listed        map[ecs.TaskID]bool
+	// manifest says that the whole truth is to be told, after what is due now.
+	manifest bool
+	// lend are tasks that are to be given credentials.
+	lend []ecs.TaskID
+	// waiting are the messages that are not acknowledged, by id.
+	waiting map[string]sent
+	// sequence is the last number given, and reserved the last that may be given.
+	sequence, reserved int64
+}
+
+type sent struct {
+	task ecs.TaskID
+	at   time.Time
+}
+
+func newForeign(l *line, cluster, endpoint string, forgetful bool) *foreign {
+	return &foreign{line: l, cluster: cluster, endpoint: endpoint, forgetful: forgetful, listed: map[ecs.TaskID]bool{}, waiting: map[string]sent{}}
+}
+
+// endpointOf is the server as the agent of a request calls it.
+func endpointOf(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+// sync has those tasks sent that the agent may not have, or may not have stopped: it takes a task that it has for nothing new.
+func (f *foreign) sync(view *state.View) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for t := range view.Tasks.OnInstance(f.instance) {
+		switch {
+		case t.LastStatus >= ecs.TaskStopped:
+		case t.DesiredStatus == ecs.TaskStopped:
+			f.due(&f.stops, t.ID)
+		case t.LastStatus < ecs.TaskRunning:
+			f.due(&f.starts, t.ID)
+		case f.forgetful:
+			f.lend = append(f.lend, t.ID)
+		}
+	}
+	f.manifest = true
+	f.poke()
+}
+
+func (f *foreign) run(_ *state.View, t *ecs.Task) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.due(&f.starts, t.ID)
+	f.poke()
+}
+
+func (f *foreign) stop(t *ecs.Task) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// It may be listed to be started; then it is looked at twice, and told to stop twice at most.
+	delete(f.listed, t.ID)
+	f.due(&f.stops, t.ID)
+	f.poke()
+}
+
+func (f *foreign) due(list *[]ecs.TaskID, id ecs.TaskID) {
+	if !f.listed[id] {
+		f.listed[id] = true
+		*list = append(*list, id)
+	}
+}
+
+// ended takes a task out of the window: the agent acknowledges no message with a task that it could not read, and reports
+// the task STOPPED.
+func (f *foreign) ended(id ecs.TaskID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for message, w := range f.waiting {
+		if w.task == id {
+			delete(f.waiting, message)
+		}
+	}
+	f.poke()
+}
+
+func (f *foreign) serve(ctx context.Context) error {
+	return f.line.serve(ctx, func(ctx context.Context) error { return f.read(ctx, f.receive) }, f.write)
+}
+
+func (f *foreign) write(ctx context.Context) error {
+	beat, renew := time.NewTicker(f.srv.cfg.Heartbeat), time.NewTicker(roleLife/3)
+	defer beat.Stop()
+	defer renew.Stop()
+	// Agents that came at once do not all go at once.
+	over := time.NewTimer(life - rand.N(life/6))
+	defer over.Stop()
+	// Something is said at once, whether there are tasks or not: the agent takes it that it is connected.
+	if err := f.heartbeat(ctx); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-over.C:
+			return f.conn.Close(websocket.StatusNormalClosure, "ConnectionExpired: Reconnect to continue")
+		case <-beat.C:
+			f.remind()
+			if err := f.heartbeat(ctx); err != nil {
+				return err
+			}
+		case <-renew.C:
+			f.renew()
+		case <-f.wake:
+		}
+		if err := f.sendDue(ctx); err != nil {
+			// Cut off without a word, the agent would be back at once, and again.
+			f.end("the server cannot go on: " + err.Error())
+			return err
+		}
+	}
+}
+
+// remind has tasks sent again that were not acknowledged for long.
+func (f *foreign) remind() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for message, w := range f.waiting {
+		if time.Since(w.at) > patience {
+			delete(f.waiting, message)
+			if !w.task.IsZero() {
+				f.due(&f.starts, w.task)
+			}
+		}
+	}
+}
+
+// renew has all tasks with roles given new credentials.
+func (f *foreign) renew() {
+	view := f.srv.cfg.Store.View()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for t := range view.Tasks.OnInstance(f.instance) {
+		if t.LastStatus < ecs.TaskStopped {
+			f.lend = append(f.lend, t.ID)
+		}
+	}
+}
+
+// sendDue sends what is due, as far as the window allows: stops first, since they free what a start may need.
+func (f *foreign) sendDue(ctx context.Context) error {
+	for {
+		id, kind := f.next()
+		var err error
+		switch kind {
+		case dueNothing:
+			return nil
+		case dueTask:
+			err = f.sendTask(ctx, id)
+		case dueCredentials:
+			err = f.sendCredentials(ctx, id)
+		case dueManifest:
+			err = f.sendManifest(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// due is a kind of message.
+type due int
+
+const (
+	dueNothing due = iota
+	dueTask
+	dueCredentials
+	dueManifest
+)
+
+func (f *foreign) next() (ecs.TaskID, due) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.waiting) >= window {
+		return ecs.TaskID{}, dueNothing
+	}
+	for _, list := range []*[]ecs.TaskID{&f.stops, &f.starts} {
+		if len(*list) > 0 {
+			id := (*list)[0]
+			*list = (*list)[1:]
+			delete(f.listed, id)
+			return id, dueTask
+		}
+	}
+	if len(f.lend) > 0 {
+		id := f.lend[0]
+		f.lend = f.lend[1:]
+		return id, dueCredentials
+	}
+	if f.manifest {
+		f.manifest = false
+		return ecs.TaskID{}, dueManifest
+	}
+	return ecs.TaskID{}, dueNothing
+}
+
+// sendTask tells the agent what is desired of a task now.
+func (f *foreign) sendTask(ctx context.Context, id ecs.TaskID) error {
+	view := f.srv.cfg.Store.View()
+	t := view.Tasks.Get(id)
+	if t == nil || t.LastStatus >= ecs.TaskStopped || t.Instance != f.instance {
+		return nil
+	}
+	message := payload.Stop(f.srv.cfg.Place, t)
+	if t.DesiredStatus < ecs.TaskStopped {
+		var err error
+		if message, err = f.start(view, t); err != nil {
+			return f.giveUp(ctx, t, err)
+		}
+	}
+	n, err := f.number(ctx)
+	if err != nil {
+		return err
+	}
+	e := f.envelope()
+	f.mu.Lock()
+	f.waiting[e.MessageID] = sent{id, time.Now()}
+	f.mu.Unlock()
+	return f.send(ctx, payload.TypePayload, payload.Message{Envelope: e, SeqNum: n, Timeline: n, Tasks: []payload.Task{message}})
+}
+
+func (f *foreign) start(view *state.View, t *ecs.Task) (payload.Task, error) {
+	def := view.Definitions.Get(t.Definition)
+	if def == nil {
+		return payload.Task{}, fmt.Errorf("the task definition %s is not there any more", t.Definition)
+	}
+	terms := payload.Terms{Place: f.srv.cfg.Place, Endpoint: f.endpoint}
+	task, execution := def.Roles(t.Overrides)
+	var err error
+	if terms.Role, err = f.credentials(t, task, payload.RoleTypeTask); err != nil {
+		return payload.Task{}, err
+	}
+	if terms.Execution, err = f.credentials(t, execution, payload.RoleTypeExecution); err != nil {
+		return payload.Task{}, err
+	}
+	return payload.Start(terms, t, def)
+}
+
+func (f *foreign) credentials(t *ecs.Task, role, roleType string) (*payload.Credentials, error) {
+	if role == "" || f.srv.cfg.Lend == nil {
+		return nil, nil
+	}
+	c, err := f.srv.cfg.Lend(t, role, roleType, time.Now().Add(roleLife))
+	if err != nil {
+		return nil, fmt.Errorf("credentials of role %s: %w", role, err)
+	}
+	return c, nil
+}
+
+// giveUp ends a task that Amazon's agent cannot be given, and says why.
+func (f *foreign) giveUp(ctx context.Context, t *ecs.Task, why error) error {
+	f.srv.cfg.Log.Warn("a task cannot run on Amazon's agent", "task", t.ID, "instance", f.instance, "err", why)
+	return f.report(ctx, acs.TaskState{ID: t.ID, Status: ecs.TaskStopped, StopCode: ecs.StopTaskFailedToStart, Reason: "CannotCreateContainerError: " + why.Error()})
+}
+
+// report applies what is known of a task of the instance.
+func (f *foreign) report(ctx context.Context, r acs.TaskState) error {
+	return f.srv.cfg.Store.Update(ctx, func(tx *state.Tx) error {
+		if t := tx.Tasks.Get(r.ID); t == nil || t.Instance != f.instance {
+			return nil
+		}
+		return lifecycle.Report(tx, ecs.MillisOf(time.Now()), r)
+	})
+}
+
+// sendCredentials gives a task new ones under the ids that it knows.
+func (f *foreign) sendCredentials(ctx context.Context, id ecs.TaskID) error {
+	view := f.srv.cfg.Store.View()
+	t := view.Tasks.Get(id)
+	if t == nil || t.LastStatus >= ecs.TaskStopped {
+		return nil
+	}
+	def := view.Definitions.Get(t.Definition)
+	if def == nil {
+		return nil
+	}
+	task, execution := def.Roles(t.Overrides)
+	for roleType, role := range map[string]string{payload.RoleTypeTask: task, payload.RoleTypeExecution: execution} {
+		c, err := f.credentials(t, role, roleType)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			continue
+		}
+		err = f.send(ctx, payload.TypeCredentials, payload.CredentialsMessage{
+			MessageID: f.srv.messageID(), TaskARN: f.srv.cfg.Place.TaskARN(t.Cluster, t.ID), TaskClusterARN: f.srv.cfg.Place.ClusterARN(t.Cluster), RoleType: roleType, Credentials: c,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendManifest tells the agent all that it should have. It asks before it stops what is not in it.
+func (f *foreign) sendManifest(ctx context.Context) error {
+	n, err := f.number(ctx)
+	if err != nil {
+		return err
+	}
+	m := payload.Manifest{Envelope: f.envelope(), Timeline: n, Tasks: []payload.Identity{}}
+	for t := range f.srv.cfg.Store.View().Tasks.OnInstance(f.instance) {
+		if t.LastStatus < ecs.TaskStopped {
+			m.Tasks = append(m.Tasks, f.identity(t))
+		}
+	}
+	return f.send(ctx, payload.TypeManifest, m)
+}
+
+func (f *foreign) identity(t *ecs.Task) payload.Identity {
+	desired := payload.DesiredRunning
+	if t.DesiredStatus >= ecs.TaskStopped {
+		desired = payload.DesiredStopped
+	}
+	return payload.Identity{TaskARN: f.srv.cfg.Place.TaskARN(t.Cluster, t.ID), TaskClusterARN: f.srv.cfg.Place.ClusterARN(t.Cluster), DesiredStatus: desired}
+}
+
+func (f *foreign) envelope() payload.Envelope {
+	return payload.Envelope{
+		MessageID: f.srv.messageID(), ClusterARN: f.srv.cfg.Place.ClusterARN(f.cluster),
+		ContainerInstanceARN: f.srv.cfg.Place.InstanceARN(f.cluster, f.instance), GeneratedAt: time.Now().UnixMilli(),
+	}
+}
+
+// number gives the next of the instance's numbers. Agents keep the highest that they have seen, over restarts of theirs and ours.
+func (f *foreign) number(ctx context.Context) (int64, error) {
+	if f.sequence == f.reserved {
+		err := f.srv.cfg.Store.Update(ctx, func(tx *state.Tx) error {
+			old := tx.Instances.Get(f.instance)
+			if old == nil {
+				return fmt.Errorf("instance %s is not there any more", f.instance)
+			}
+			i := *old
+			i.Sequence += sequences
+			f.sequence, f.reserved = old.Sequence, i.Sequence
+			tx.Instances.Put(&i)
+			return nil
+		})
+		if err != nil {
+			return 0, fmt.Errorf("reserve numbers of messages: %w", err)
+		}
+	}
+	f.sequence++
+	return f.sequence, nil
+}
+
+func (f *foreign) receive(ctx context.Context, name string, body json.RawMessage) error {
+	switch name {
+	case acs.TypeHeartbeatAck, payload.TypeCredentialsAck:
+		return nil
+	case payload.TypeAck, payload.TypeNack:
+		var ack payload.Ack
+		if err := json.Unmarshal(body, &ack); err != nil {
+			return f.refuse(err)
+		}
+		if name == payload.TypeNack {
+			f.srv.cfg.Log.Warn("an agent refuses a message", "instance", f.instance, "message", ack.MessageID, "reason", ack.Reason)
+		}
+		f.mu.Lock()
+		delete(f.waiting, ack.MessageID)
+		f.poke()
+		f.mu.Unlock()
+		return nil
+	case payload.TypeStopVerification:
+		var v payload.StopVerification
+		if err := json.Unmarshal(body, &v); err != nil {
+			return f.refuse(err)
+		}
+		return f.verifyStops(ctx, &v)
+	default:
+		f.srv.cfg.Log.Debug("unknown message from an agent", "instance", f.instance, "type", name)
+		return nil
+	}
+}
+
+// verifyStops confirms those stops that are right now: a task may have been placed since the manifest was made.
+func (f *foreign) verifyStops(ctx context.Context, v *payload.StopVerification) error {
+	view := f.srv.cfg.Store.View()
+	out := payload.StopVerified{MessageID: v.MessageID, GeneratedAt: time.Now().UnixMilli(), StopTasks: []payload.Identity{}}
+	for _, c := range v.StopCandidates {
+		arn, err := ecs.ParseARN(c.TaskARN)
+		if err != nil || arn.Type != "task" {
+			continue
+		}
+		id, err := ecs.ParseTaskID(arn.Resource)
+		if err != nil {
+			continue
+		}
+		if t := view.Tasks.Get(id); t != nil && t.Instance == f.instance && t.LastStatus < ecs.TaskStopped && t.DesiredStatus < ecs.TaskStopped {
+			continue
+		}
+		out.StopTasks = append(out.StopTasks, payload.Identity{TaskARN: c.TaskARN, TaskClusterARN: c.TaskClusterARN, DesiredStatus: payload.DesiredStopped})
+	}
+	if len(out.StopTasks) == 0 {
+		return nil
+	}
+	f.srv.cfg.Log.Warn("an agent has tasks that are not to run; they end", "instance", f.instance, "tasks", len(out.StopTasks))
+	return f.send(ctx, payload.TypeStopVerified, out)
+}
