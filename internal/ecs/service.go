@@ -1,6 +1,9 @@
 package ecs
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // ServiceStatus is where a service is in its life.
 type ServiceStatus string
@@ -46,6 +49,8 @@ type Service struct {
 	ServiceDeployment string `json:"serviceDeployment,omitempty"`
 	// TaskSets are an EXTERNAL service's in place of deployments, in the order of their creation.
 	TaskSets []TaskSet `json:"taskSets,omitempty"`
+	// Base is what an EXTERNAL service's task sets have of it: placement and whether commands can be executed.
+	Base *Deployment `json:"base,omitempty"`
 	// Completed is what the last deployment that completed runs, for a rollback.
 	Completed *Deployment `json:"completed,omitempty"`
 	Progress  Progress    `json:"progress"`
@@ -199,15 +204,32 @@ type TaskSet struct {
 	ClientToken  string  `json:"clientToken,omitempty"`
 	Stability    string  `json:"stability"`
 	StabilityAt  Millis  `json:"stabilityAt"`
-	// Unplaced is why no place was found for a task, as the last event has it.
+	// Unplaced is why no place was found for a task when one was last looked for; "" when there was one.
 	Unplaced string `json:"unplaced,omitempty"`
+}
+
+// Computed is how many tasks a task set is to have: its part of the service's desired count, rounded up.
+func (t *TaskSet) Computed(desired int32) int32 {
+	return int32(math.Ceil(float64(desired)*t.ScalePercent/100 - 1e-9))
 }
 
 // Key is the service's in its table.
 func (s *Service) Key() string { return s.Cluster + "/" + s.Name }
 
-// Primary is the deployment that is to be, or is, the service; nil only in a service that was never stored.
+// External tells whether the service has task sets in place of deployments.
+func (s *Service) External() bool { return s.Controller == ControllerExternal }
+
+// ControllerExternal is the deployment controller that leaves deployments to another system.
+const ControllerExternal = "EXTERNAL"
+
+// Primary is the deployment that is to be, or is, the service. It is nil in a service that ended and in an EXTERNAL one without a primary task
+// set.
 func (s *Service) Primary() *Deployment {
+	for i := range s.TaskSets {
+		if s.TaskSets[i].Status == DeploymentPrimary {
+			return &s.TaskSets[i].Deployment
+		}
+	}
 	if len(s.Deployments) == 0 {
 		return nil
 	}

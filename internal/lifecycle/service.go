@@ -24,7 +24,8 @@ func noteEnd(tx *state.Tx, task *ecs.Task) {
 		return
 	}
 	s := *old
-	if p := s.Primary(); p != nil && p.ID == task.StartedBy {
+	set := slices.ContainsFunc(s.TaskSets, func(t ecs.TaskSet) bool { return t.ID == task.StartedBy })
+	if p := s.Primary(); set || p != nil && p.ID == task.StartedBy {
 		// What an old deployment's tasks do says nothing of the launches to come.
 		s.Progress.LaunchFailures++
 		s.Progress.LastFailure = task.StoppedAt

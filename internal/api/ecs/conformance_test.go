@@ -96,7 +96,7 @@ func TestSDKErrors(t *testing.T) {
 	if !errors.As(err, &client) || client.ErrorMessage() != "Unable to describe task definition." {
 		t.Errorf("unknown definition: %v", err)
 	}
-	_, err = c.CreateTaskSet(ctx, &sdk.CreateTaskSetInput{Service: aws.String("s"), Cluster: aws.String("c"), TaskDefinition: aws.String("d")})
+	_, err = c.DescribeExpressGatewayService(ctx, &sdk.DescribeExpressGatewayServiceInput{ServiceArn: aws.String("s")})
 	var unsupported smithy.APIError
 	if !errors.As(err, &unsupported) || unsupported.ErrorCode() != "UnsupportedFeatureException" {
 		t.Errorf("an operation that is not done: %v", err)

@@ -25,8 +25,12 @@ func (a *API) CreateService(ctx context.Context, in *sdk.CreateServiceInput) (*s
 	if err != nil {
 		return nil, err
 	}
+	external, definition := isExternal(in.DeploymentController), in.TaskDefinition
+	if external {
+		definition = &noDefinition
+	}
 	r, err := a.readTaskRequest(taskRequest{
-		cluster: in.Cluster, definition: in.TaskDefinition, tags: in.Tags, exec: in.EnableExecuteCommand, network: in.NetworkConfiguration,
+		cluster: in.Cluster, definition: definition, tags: in.Tags, exec: in.EnableExecuteCommand, network: in.NetworkConfiguration,
 		launchType: in.LaunchType, strategy: in.CapacityProviderStrategy, platform: in.PlatformVersion,
 		placeConstraints: in.PlacementConstraints, placeStrategy: in.PlacementStrategy,
 	})
@@ -34,7 +38,22 @@ func (a *API) CreateService(ctx context.Context, in *sdk.CreateServiceInput) (*s
 		return nil, err
 	}
 	s.Cluster, s.Tags = r.clusterName, r.given
+	if external {
+		if err := createExternal(s, in, r); err != nil {
+			return nil, err
+		}
+	}
 	err = a.Store.Update(ctx, func(tx *state.Tx) error {
+		if external {
+			if _, err := cluster(&tx.Tables, s.Cluster); err != nil {
+				return err
+			}
+			if done, err := a.existing(tx, s); done || err != nil {
+				return err
+			}
+			a.putExternal(tx, s)
+			return nil
+		}
 		p, err := a.resolve(&tx.Tables, r)
 		if err != nil {
 			return err
@@ -98,7 +117,7 @@ func (a *API) readService(ctx context.Context, in *sdk.CreateServiceInput) (*ecs
 		return nil, fault.New(fault.InvalidParameter, "ServiceName cannot be empty.")
 	case !serviceName.MatchString(s.Name):
 		return nil, fault.New(fault.InvalidParameter, "ServiceName contains invalid characters or is longer than 255.")
-	case str(in.TaskDefinition) == "":
+	case str(in.TaskDefinition) == "" && !isExternal(in.DeploymentController):
 		return nil, fault.New(fault.InvalidParameter, "TaskDefinition should not be null or empty.")
 	case in.DesiredCount == nil && in.SchedulingStrategy != types.SchedulingStrategyDaemon:
 		return nil, fault.New(fault.InvalidParameter, "Desired count must be specified when using scheduling strategy REPLICA.")
@@ -124,6 +143,13 @@ func (a *API) readService(ctx context.Context, in *sdk.CreateServiceInput) (*ecs
 	return s, err
 }
 
+// noDefinition is read where a request needs no definition.
+var noDefinition = "none:1"
+
+func isExternal(c *types.DeploymentController) bool {
+	return c != nil && c.Type == types.DeploymentControllerTypeExternal
+}
+
 // checkServiceFields checks what creation and update have in common.
 func checkServiceFields(scheduling types.SchedulingStrategy, controller *types.DeploymentController, propagate types.PropagateTags,
 	zones types.AvailabilityZoneRebalancing, desired, grace *int32) error {
@@ -132,7 +158,7 @@ func checkServiceFields(scheduling types.SchedulingStrategy, controller *types.D
 		return fault.New(fault.InvalidParameter, "Invalid schedulingStrategy: %q.", string(scheduling))
 	case controller != nil && controller.Type != "" && !known(controller.Type):
 		return fault.New(fault.InvalidParameter, "Invalid deploymentController: %q.", string(controller.Type))
-	case controller != nil && controller.Type != "" && controller.Type != types.DeploymentControllerTypeEcs:
+	case controller != nil && controller.Type == types.DeploymentControllerTypeCodeDeploy:
 		return fault.New(fault.Unsupported, notYet, "deploymentController "+string(controller.Type))
 	case propagate != "" && !known(propagate):
 		return fault.New(fault.InvalidParameter, "Invalid propagateTags: %q.", string(propagate))

@@ -108,6 +108,7 @@ const (
 
 	kindServiceDeployment = "service-deployment"
 	kindServiceRevision   = "service-revision"
+	kindTaskSet           = "task-set"
 )
 
 // task finds a task of a cluster by id or ARN; nil if there is none.

@@ -57,6 +57,10 @@ var refusals = map[reflect.Type][]refusal{
 		{"VolumeConfigurations", fault.Unsupported, notYet},
 		{"VpcLatticeConfigurations", fault.Unsupported, notYet},
 	},
+	reflect.TypeFor[sdk.CreateTaskSetInput](): {
+		{"LoadBalancers", fault.Unsupported, notYet},
+		{"ServiceRegistries", fault.Unsupported, notYet},
+	},
 	reflect.TypeFor[sdk.ListServicesInput](): {
 		{"ResourceManagementType", fault.Unsupported, notYet},
 	},

@@ -77,6 +77,12 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "DescribeServiceRevisions", a.DescribeServiceRevisions)
 	wire.Handle(s, "StopServiceDeployment", a.StopServiceDeployment)
 
+	wire.Handle(s, "CreateTaskSet", a.CreateTaskSet)
+	wire.Handle(s, "UpdateTaskSet", a.UpdateTaskSet)
+	wire.Handle(s, "UpdateServicePrimaryTaskSet", a.UpdateServicePrimaryTaskSet)
+	wire.Handle(s, "DeleteTaskSet", a.DeleteTaskSet)
+	wire.Handle(s, "DescribeTaskSets", a.DescribeTaskSets)
+
 	wire.Handle(s, "TagResource", a.TagResource)
 	wire.Handle(s, "UntagResource", a.UntagResource)
 	wire.Handle(s, "ListTagsForResource", a.ListTagsForResource)

@@ -210,9 +210,15 @@ func TestServicesRefused(t *testing.T) {
 			in.SchedulingStrategy, in.DesiredCount, in.DeploymentConfiguration = "DAEMON", nil, &types.DeploymentConfiguration{MaximumPercent: aws.Int32(101)}
 		}), "InvalidParameterException: The daemon scheduling strategy does not support values above 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again"},
 		{"scheduling strategy", create(func(in *sdk.CreateServiceInput) { in.SchedulingStrategy = "X" }), `InvalidParameterException: Invalid schedulingStrategy: "X".`},
-		{"external", create(func(in *sdk.CreateServiceInput) {
+		{"external with a definition", create(func(in *sdk.CreateServiceInput) {
 			in.DeploymentController = &types.DeploymentController{Type: "EXTERNAL"}
-		}), "UnsupportedFeatureException: deploymentController EXTERNAL is not supported yet."},
+		}), "InvalidParameterException: A task definition cannot be specified on services with an EXTERNAL deployment controller. Specify it in a task set."},
+		{"external daemon", create(func(in *sdk.CreateServiceInput) {
+			in.DeploymentController, in.SchedulingStrategy, in.DesiredCount = &types.DeploymentController{Type: "EXTERNAL"}, "DAEMON", nil
+		}), "InvalidParameterException: The daemon scheduling strategy does not support the EXTERNAL deployment controller."},
+		{"CodeDeploy", create(func(in *sdk.CreateServiceInput) {
+			in.DeploymentController = &types.DeploymentController{Type: "CODE_DEPLOY"}
+		}), "UnsupportedFeatureException: deploymentController CODE_DEPLOY is not supported yet."},
 		{"load balancer", create(func(in *sdk.CreateServiceInput) { in.LoadBalancers = []types.LoadBalancer{{}} }), "UnsupportedFeatureException: loadBalancers is not supported yet."},
 		{"blue/green", create(func(in *sdk.CreateServiceInput) {
 			in.DeploymentConfiguration = &types.DeploymentConfiguration{Strategy: "BLUE_GREEN"}

@@ -77,7 +77,7 @@ func (a *API) ListServices(_ context.Context, in *sdk.ListServicesInput) (*sdk.L
 	names := func(yield func(string) bool) {
 		for s := range t.Services.Under(name) {
 			if s.Status == ecs.ServiceInactive || in.SchedulingStrategy != "" && string(in.SchedulingStrategy) != s.SchedulingStrategy ||
-				in.LaunchType != "" && launchTypes(s.Primary().LaunchType) != in.LaunchType {
+				in.LaunchType != "" && (s.Primary() == nil || launchTypes(s.Primary().LaunchType) != in.LaunchType) {
 				continue
 			}
 			if !yield(s.Name) {
@@ -116,6 +116,9 @@ func (a *API) wireService(t *state.Tables, s *ecs.Service, tags bool) *types.Ser
 		out.PendingCount += d.PendingCount
 		out.Deployments = append(out.Deployments, d)
 	}
+	if s.External() {
+		a.wireExternal(t, s, out, tags)
+	}
 	if p := s.Primary(); p != nil {
 		a.wirePrimary(out, p)
 	}
@@ -140,19 +143,39 @@ func wireDeploymentConfiguration(c *ecs.DeploymentConfiguration) *types.Deployme
 	return out
 }
 
+// wireExternal describes the task sets of a service.
+func (a *API) wireExternal(t *state.Tables, s *ecs.Service, out *types.Service, tags bool) {
+	out.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeExternal}
+	out.DeploymentConfiguration.Strategy = ""
+	out.TaskSets = []types.TaskSet{}
+	for i := range s.TaskSets {
+		set := a.wireTaskSet(t, s, &s.TaskSets[i], tags)
+		out.RunningCount += set.RunningCount
+		out.PendingCount += set.PendingCount
+		out.TaskSets = append(out.TaskSets, set)
+	}
+	if s.Primary() == nil && s.Base != nil {
+		a.wirePlacement(out, s.Base)
+	}
+}
+
 // wirePrimary describes what the service's tasks are.
 func (a *API) wirePrimary(out *types.Service, p *ecs.Deployment) {
 	arn := a.Place.DefinitionARN(p.Definition)
 	out.TaskDefinition = &arn
-	out.EnableExecuteCommand = p.EnableExecuteCommand
 	out.PlatformVersion, out.PlatformFamily = ptr(p.PlatformVersion), platformFamily(p)
 	out.CapacityProviderStrategy = mirror.Slice[types.CapacityProviderStrategyItem](p.CapacityProviderStrategy)
 	if len(p.CapacityProviderStrategy) == 0 {
 		out.LaunchType = launchTypes(p.LaunchType)
 	}
+	a.wirePlacement(out, p)
+	out.NetworkConfiguration = wireNetwork(p)
+}
+
+func (a *API) wirePlacement(out *types.Service, p *ecs.Deployment) {
+	out.EnableExecuteCommand = p.EnableExecuteCommand
 	out.PlacementConstraints = append(out.PlacementConstraints, mirror.Slice[types.PlacementConstraint](p.PlacementConstraints)...)
 	out.PlacementStrategy = append(out.PlacementStrategy, mirror.Slice[types.PlacementStrategy](placement.NormalizeStrategy(p.PlacementStrategy))...)
-	out.NetworkConfiguration = wireNetwork(p)
 }
 
 func (a *API) wireDeployment(t *state.Tables, s *ecs.Service, d *ecs.Deployment) types.Deployment {

@@ -26,7 +26,7 @@ func (a *API) UpdateService(ctx context.Context, in *sdk.UpdateServiceInput) (*s
 	// The definition is read where there is one; any will do for the rest.
 	definition := in.TaskDefinition
 	if definition == nil {
-		definition = ptr("none:1")
+		definition = &noDefinition
 	}
 	r, err := a.readTaskRequest(taskRequest{
 		cluster: in.Cluster, definition: definition, network: in.NetworkConfiguration, strategy: in.CapacityProviderStrategy,
@@ -62,6 +62,14 @@ func (a *API) UpdateService(ctx context.Context, in *sdk.UpdateServiceInput) (*s
 // updated is the service with what an update changes.
 func (a *API) updated(tx *state.Tx, old *ecs.Service, in *sdk.UpdateServiceInput, r taskRequest) (*ecs.Service, error) {
 	s := *old
+	if in.DeploymentController != nil && in.DeploymentController.Type != "" && isExternal(in.DeploymentController) != s.External() {
+		return nil, fault.New(fault.Unsupported, notYet, "A change of the deploymentController")
+	}
+	if s.External() {
+		if err := updateExternal(in); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	if s.DeploymentConfiguration, err = deploymentConfiguration(s.DeploymentConfiguration, in.DeploymentConfiguration); err != nil {
 		return nil, err
@@ -89,6 +97,9 @@ func (a *API) updated(tx *state.Tx, old *ecs.Service, in *sdk.UpdateServiceInput
 
 // nextDeployment is the one that an update asks for; nil if the primary is right as it is.
 func (a *API) nextDeployment(tx *state.Tx, s *ecs.Service, in *sdk.UpdateServiceInput, r taskRequest) (*ecs.Deployment, error) {
+	if s.External() {
+		return nil, nil
+	}
 	p := s.Primary()
 	changes := in.TaskDefinition != nil || in.NetworkConfiguration != nil || in.CapacityProviderStrategy != nil || in.PlatformVersion != nil ||
 		in.PlacementConstraints != nil || in.PlacementStrategy != nil || in.EnableExecuteCommand != nil || in.ForceNewDeployment
@@ -162,6 +173,8 @@ func (a *API) DeleteService(ctx context.Context, in *sdk.DeleteServiceInput) (*s
 			return nil
 		case old.DesiredCount > 0 && old.SchedulingStrategy == ecs.SchedulingReplica && (in.Force == nil || !*in.Force):
 			return fault.New(fault.InvalidParameter, "The service cannot be stopped while it is scaled above 0.")
+		case len(old.TaskSets) > 0 && (in.Force == nil || !*in.Force):
+			return fault.New(fault.InvalidParameter, "The service cannot be stopped while deployments are active.")
 		}
 		s = *old
 		s.Status, s.DesiredCount = ecs.ServiceDraining, 0

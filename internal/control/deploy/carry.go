@@ -24,6 +24,8 @@ type work struct {
 	deployment, changed *ecs.ServiceDeployment
 	// lead is the deployment that has tasks launched: the primary, or the one before it while the primary is held back.
 	lead int
+	// set is the id of the task set that is at work, for events.
+	set string
 }
 
 // carryOut does what is to be done for a service, up to MaxTasks tasks of it; the rest is found again.
@@ -31,6 +33,9 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	old := tx.Services.Get(key)
 	if old == nil || old.Status == ecs.ServiceInactive {
 		return nil
+	}
+	if old.External() {
+		return k.carryExternal(tx, now, old)
 	}
 	s := *old
 	s.Deployments = slices.Clone(old.Deployments)
@@ -58,7 +63,7 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 		}
 	}
 	if d.start > 0 {
-		if err := w.start(min(d.start, k.MaxTasks)); err != nil {
+		if err := w.start(&s.Deployments[d.lead], min(d.start, k.MaxTasks)); err != nil {
 			return err
 		}
 	}
@@ -90,6 +95,7 @@ func (w *work) take(d *decision) {
 		w.enter(d.stage)
 	case turnEnded:
 		s.Status, s.Deployments, s.Progress = ecs.ServiceInactive, nil, ecs.Progress{}
+		s.TaskSets = nil
 	case turnTidied:
 		s.Deployments = s.Deployments[:1]
 	case turnReady:
@@ -156,7 +162,7 @@ func (w *work) stop(stops []stop) {
 		lifecycle.Stop(w.tx, w.now, v.task, ecs.StopServiceSchedulerStopped, v.why)
 		if v.unhealthy {
 			w.event(fmt.Sprintf("(task %s) failed container health checks.", v.task.ID))
-			if p := &w.s.Deployments[0]; p.RolloutState == ecs.RolloutInProgress {
+			if p := w.s.Primary(); p != nil && p.RolloutState == ecs.RolloutInProgress {
 				p.FailedTasks++
 				p.UpdatedAt = w.now
 			}
@@ -184,9 +190,8 @@ func names(ids []ecs.TaskID) string {
 	return b.String()
 }
 
-// start places and makes tasks of the deployment that leads.
-func (w *work) start(n int) error {
-	p := &w.s.Deployments[w.lead]
+// start places and makes tasks of a deployment.
+func (w *work) start(p *ecs.Deployment, n int) error {
 	def := w.tx.Definitions.Get(p.Definition)
 	if def == nil {
 		w.cannotPlace("its task definition " + p.Definition.String() + " does not exist")
@@ -362,8 +367,12 @@ func unplacedReason(p *ecs.Deployment, failures []placement.Failure) string {
 func (w *work) event(text string) {
 	s := w.s
 	s.LastEvent++
+	of := "(service " + s.Name
+	if w.set != "" {
+		of += ", taskSet " + w.set
+	}
 	w.tx.ServiceEvents.Put(&ecs.ServiceEvent{
-		Cluster: s.Cluster, Service: s.Name, Number: s.LastEvent, ID: uuid.NewString(), CreatedAt: w.now, Message: "(service " + s.Name + ") " + text,
+		Cluster: s.Cluster, Service: s.Name, Number: s.LastEvent, ID: uuid.NewString(), CreatedAt: w.now, Message: of + ") " + text,
 	})
 	if s.LastEvent > ecs.MaxServiceEvents {
 		w.tx.ServiceEvents.Delete(w.tx.ServiceEvents.Key(&ecs.ServiceEvent{Cluster: s.Cluster, Service: s.Name, Number: s.LastEvent - ecs.MaxServiceEvents}))

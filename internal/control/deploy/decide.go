@@ -75,26 +75,26 @@ type census struct {
 	moving                    []*ecs.Task
 }
 
-func count(t *state.Tables, s *ecs.Service) census {
+func count(t *state.Tables, s *ecs.Service, lead int) census {
 	var c census
 	for i := range s.Deployments {
 		n := t.DeploymentCounts(s.Cluster, s.Deployments[i].ID)
 		c.wanted += n.Wanted
 		c.healthy += n.Healthy
 		c.live += n.Live
-		if i == 0 {
+		if i == lead {
 			c.primary = n
 		}
 	}
 	if t.ClusterCounts(s.Cluster).Draining > 0 && c.primary.Wanted > 0 {
-		c.findMoving(t, s)
+		c.findMoving(t, s.Cluster, s.Deployments[lead].ID)
 	}
 	return c
 }
 
-// findMoving finds the primary's tasks that must leave their instances.
-func (c *census) findMoving(t *state.Tables, s *ecs.Service) {
-	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
+// findMoving finds the tasks of a deployment that must leave their instances.
+func (c *census) findMoving(t *state.Tables, cluster, deployment string) {
+	for task := range t.Tasks.StartedBy(cluster, deployment) {
 		if !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy {
 			continue
 		}
@@ -130,7 +130,7 @@ func highest(s *ecs.Service) int32 {
 
 // decide says what is to be done for a service that is not INACTIVE, with its service deployment, which may be nil.
 func decide(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment) decision {
-	c := count(t, s)
+	c := count(t, s, 0)
 	if s.Status == ecs.ServiceDraining {
 		return decideEnd(t, s, &c)
 	}
@@ -284,7 +284,7 @@ func (d *decision) decideStops(now ecs.Millis, t *state.Tables, s *ecs.Service, 
 	good := c.primary.Wanted - c.primary.Unhealthy - c.draining
 	spare := c.healthy - lowest(s)
 	if excess := good - s.DesiredCount; excess > 0 {
-		for _, task := range d.victims(now, t, s, c, int(excess)) {
+		for _, task := range d.victims(now, t, s.Cluster, &s.Deployments[d.lead], c, int(excess), true) {
 			d.stops = append(d.stops, stop{task: task, why: scaling(s)})
 			if healthy(task) {
 				spare--

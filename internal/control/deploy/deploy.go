@@ -176,6 +176,9 @@ func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.C
 		}
 		k.daemons[cluster][key] = true
 	}
+	if s.External() {
+		return k.planExternal(now, t, s)
+	}
 	d := decide(now, t, s, current(t, s))
 	if s.Progress.Unplaced == "" {
 		delete(k.unplaced[cluster], key)

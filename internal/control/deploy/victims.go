@@ -6,18 +6,18 @@ import (
 	"roadstead.dev/roadstead/internal/state"
 )
 
-// victims chooses n of the primary's tasks to be stopped: those that do not run yet first, then those that the placement strategy
-// can do without. Tasks that are protected, moving or unhealthy are not chosen.
-func (d *decision) victims(now ecs.Millis, t *state.Tables, s *ecs.Service, c *census, n int) []*ecs.Task {
+// victims chooses n of a deployment's tasks to be stopped: those that do not run yet first, then those that the placement strategy
+// can do without. Tasks that are protected, if that counts, moving or unhealthy are not chosen.
+func (d *decision) victims(now ecs.Millis, t *state.Tables, cluster string, of *ecs.Deployment, c *census, n int, protect bool) []*ecs.Task {
 	var waiting, running []*ecs.Task
 	moving := make(map[*ecs.Task]bool, len(c.moving))
 	for _, task := range c.moving {
 		moving[task] = true
 	}
-	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
+	for task := range t.Tasks.StartedBy(cluster, of.ID) {
 		switch {
 		case !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy || moving[task]:
-		case task.Protected(now):
+		case protect && task.Protected(now):
 			sooner(&d.wake, task.ProtectedUntil)
 		case healthy(task):
 			running = append(running, task)
@@ -25,7 +25,7 @@ func (d *decision) victims(now ecs.Millis, t *state.Tables, s *ecs.Service, c *c
 			waiting = append(waiting, task)
 		}
 	}
-	strategy := s.Deployments[0].PlacementStrategy
+	strategy := of.PlacementStrategy
 	out := placement.ChooseToStop(t, waiting, strategy, n)
 	return append(out, placement.ChooseToStop(t, running, strategy, n-len(out))...)
 }
