@@ -41,6 +41,7 @@ unit:
 	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 15m ./cmd/... ./internal/...
 
 e2e:
+	@[ -n "$$ROADSTEAD_ECS_AGENT" ] || echo "NOT RUN: test/e2e TestAmazonAgent; set ROADSTEAD_ECS_AGENT to a built Amazon ECS agent to try it"
 	$(GO) test -count=1 -timeout 10m ./test/...
 
 # Of e2e, what any endpoint can be asked: see test/conformance/doc.go.
