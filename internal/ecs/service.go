@@ -107,6 +107,17 @@ type DeploymentAlarms struct {
 	Rollback   bool     `json:"rollback,omitempty"`
 }
 
+// AlarmState is what an alarm says.
+type AlarmState string
+
+// The states of an alarm.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html
+const (
+	AlarmOK               AlarmState = "OK"
+	AlarmInAlarm          AlarmState = "ALARM"
+	AlarmInsufficientData AlarmState = "INSUFFICIENT_DATA"
+)
+
 // DeploymentCircuitBreaker is the ECS type of that name.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
 type DeploymentCircuitBreaker struct {

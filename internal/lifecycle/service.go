@@ -25,8 +25,8 @@ func noteEnd(tx *state.Tx, task *ecs.Task) {
 	}
 	s := *old
 	set := slices.ContainsFunc(s.TaskSets, func(t ecs.TaskSet) bool { return t.ID == task.StartedBy })
-	if p := s.Primary(); set || p != nil && p.ID == task.StartedBy {
-		// What an old deployment's tasks do says nothing of the launches to come.
+	if p := s.Primary(); set || p != nil && (p.ID == task.StartedBy || task.CreatedAt > p.CreatedAt) {
+		// What an old deployment's tasks do says nothing of the launches to come, but for those launched while the new one is held back.
 		s.Progress.LaunchFailures++
 		s.Progress.LastFailure = task.StoppedAt
 	}

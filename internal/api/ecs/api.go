@@ -41,6 +41,10 @@ type Config struct {
 	MaxRunCount int
 	// TokenLifetime is how long a RunTask client token is remembered; 0 is 24 hours.
 	TokenLifetime time.Duration
+	// Alarm gives the state of an alarm, and whether there is one of that name; nil leaves alarms of deployments unsupported.
+	Alarm func(name string) (ecs.AlarmState, bool)
+	// HookURLs lets life-cycle hooks of deployments name http and https URLs in place of Lambda functions.
+	HookURLs bool
 	// Subnets says what a subnet becomes that is named for the first time; the zero value adopts it without a zone.
 	Subnets lifecycle.Subnets
 	Log     *slog.Logger

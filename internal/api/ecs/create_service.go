@@ -139,7 +139,7 @@ func (a *API) readService(ctx context.Context, in *sdk.CreateServiceInput) (*ecs
 		s.ZoneRebalancing = string(types.AvailabilityZoneRebalancingDisabled)
 	}
 	var err error
-	s.DeploymentConfiguration, err = deploymentConfiguration(defaults, in.DeploymentConfiguration)
+	s.DeploymentConfiguration, err = a.deploymentConfiguration(defaults, in.DeploymentConfiguration)
 	return s, err
 }
 

@@ -49,6 +49,7 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.DescribeServiceDeploymentsInput]():   "ServiceDeploymentArns",
 	reflect.TypeFor[sdk.DescribeServiceRevisionsInput]():     "ServiceRevisionArns",
 	reflect.TypeFor[sdk.StopServiceDeploymentInput]():        "ServiceDeploymentArn StopType",
+	reflect.TypeFor[sdk.ContinueServiceDeploymentInput]():    "Action HookId ServiceDeploymentArn",
 	reflect.TypeFor[sdk.CreateTaskSetInput]():                "Cluster Service TaskDefinition CapacityProviderStrategy ClientToken ExternalId LaunchType NetworkConfiguration PlatformVersion Scale Tags",
 	reflect.TypeFor[sdk.UpdateTaskSetInput]():                "Cluster Scale Service TaskSet",
 	reflect.TypeFor[sdk.UpdateServicePrimaryTaskSetInput]():  "Cluster PrimaryTaskSet Service",

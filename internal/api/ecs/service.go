@@ -76,6 +76,7 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "DescribeServiceDeployments", a.DescribeServiceDeployments)
 	wire.Handle(s, "DescribeServiceRevisions", a.DescribeServiceRevisions)
 	wire.Handle(s, "StopServiceDeployment", a.StopServiceDeployment)
+	wire.Handle(s, "ContinueServiceDeployment", a.ContinueServiceDeployment)
 
 	wire.Handle(s, "CreateTaskSet", a.CreateTaskSet)
 	wire.Handle(s, "UpdateTaskSet", a.UpdateTaskSet)

@@ -22,7 +22,7 @@ const (
 )
 
 // deploymentConfiguration lays what was given over what holds.
-func deploymentConfiguration(c ecs.DeploymentConfiguration, in *types.DeploymentConfiguration) (ecs.DeploymentConfiguration, error) {
+func (a *API) deploymentConfiguration(c ecs.DeploymentConfiguration, in *types.DeploymentConfiguration) (ecs.DeploymentConfiguration, error) {
 	if in == nil {
 		return c, nil
 	}
@@ -30,19 +30,12 @@ func deploymentConfiguration(c ecs.DeploymentConfiguration, in *types.Deployment
 		name string
 		set  bool
 	}{
-		{"alarms", in.Alarms != nil && in.Alarms.Enable}, {"canaryConfiguration", in.CanaryConfiguration != nil}, {"linearConfiguration", in.LinearConfiguration != nil},
-		{"lifecycleHooks", len(in.LifecycleHooks) > 0}, {"earlySuccessCriteria", in.EarlySuccessCriteria != nil},
+		{"canaryConfiguration", in.CanaryConfiguration != nil}, {"linearConfiguration", in.LinearConfiguration != nil},
 		{"strategy " + string(in.Strategy), in.Strategy != "" && in.Strategy != types.DeploymentStrategyRolling},
 	} {
 		if f.set {
 			return c, fault.New(fault.Unsupported, notYet, "deploymentConfiguration."+f.name)
 		}
-	}
-	if b := in.DeploymentCircuitBreaker; b != nil {
-		if b.ThresholdConfiguration != nil || b.ResetOnHealthyTask != nil {
-			return c, fault.New(fault.Unsupported, notYet, "deploymentConfiguration.deploymentCircuitBreaker's thresholdConfiguration and resetOnHealthyTask")
-		}
-		c.CircuitBreaker = &ecs.DeploymentCircuitBreaker{Enable: b.Enable, Rollback: b.Rollback}
 	}
 	if in.MinimumHealthyPercent != nil {
 		c.MinimumHealthyPercent = *in.MinimumHealthyPercent
@@ -62,10 +55,31 @@ func deploymentConfiguration(c ecs.DeploymentConfiguration, in *types.Deployment
 		return c, fault.New(fault.InvalidParameter, "maximumPercent must be greater than minimumHealthyPercent.")
 	case c.BakeTimeInMinutes < 0 || c.BakeTimeInMinutes > maxBakeMinutes:
 		return c, fault.New(fault.InvalidParameter, "bakeTimeInMinutes must be between 0 and %d.", maxBakeMinutes)
-	case c.CircuitBreaker != nil && c.CircuitBreaker.Rollback && !c.CircuitBreaker.Enable:
-		return c, fault.New(fault.InvalidParameter, "Invalid deployment circuit breaker: rollback cannot be enabled while the circuit breaker is disabled.")
 	}
-	return c, nil
+	return c, a.deploymentOptions(&c, in)
+}
+
+// deploymentOptions reads what a configuration has beside percentages.
+func (a *API) deploymentOptions(c *ecs.DeploymentConfiguration, in *types.DeploymentConfiguration) (err error) {
+	if in.DeploymentCircuitBreaker != nil {
+		if c.CircuitBreaker, err = readBreaker(in.DeploymentCircuitBreaker); err != nil {
+			return err
+		}
+	}
+	if in.EarlySuccessCriteria != nil {
+		if c.EarlySuccess, err = readEarlySuccess(in.EarlySuccessCriteria, c); err != nil {
+			return err
+		}
+	}
+	if in.Alarms != nil {
+		if c.Alarms, err = a.readAlarms(in.Alarms); err != nil {
+			return err
+		}
+	}
+	if in.LifecycleHooks != nil {
+		c.Hooks, err = a.readHooks(in.LifecycleHooks)
+	}
+	return err
 }
 
 // deploymentOf is what a plan's tasks have in common, as a new deployment.

@@ -178,6 +178,7 @@ func (a *API) wireServiceDeployment(t *state.Tables, s *ecs.Service, d *ecs.Serv
 		CreatedAt: moment(d.CreatedAt), StartedAt: moment(d.StartedAt), FinishedAt: moment(d.FinishedAt), StoppedAt: moment(d.StoppedAt), UpdatedAt: moment(d.UpdatedAt),
 		LifecycleStage: types.ServiceDeploymentLifecycleStage(d.Stage), DeploymentConfiguration: wireDeploymentConfiguration(&d.Configuration),
 		SourceServiceRevisions: []types.ServiceRevisionSummary{}, DeploymentCircuitBreaker: wireBreaker(s, d), Alarms: wireDeploymentAlarms(d),
+		LifecycleHookDetails: wireHookRuns(d),
 	}
 	for _, c := range sources {
 		out.SourceServiceRevisions = append(out.SourceServiceRevisions, a.wireRevisionCounts(d, c))
@@ -257,9 +258,6 @@ func (a *API) StopServiceDeployment(ctx context.Context, in *sdk.StopServiceDepl
 		stopped, err := stopped(s, d, in.StopType, a.now())
 		if err == nil && stopped != nil {
 			tx.ServiceDeployments.Put(stopped)
-			// Its controller looks at services.
-			asked := *s
-			tx.Services.Put(&asked)
 		}
 		return err
 	})

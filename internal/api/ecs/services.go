@@ -133,16 +133,6 @@ func (a *API) wireService(t *state.Tables, s *ecs.Service, tags bool) *types.Ser
 	return out
 }
 
-func wireDeploymentConfiguration(c *ecs.DeploymentConfiguration) *types.DeploymentConfiguration {
-	out := &types.DeploymentConfiguration{
-		MinimumHealthyPercent: &c.MinimumHealthyPercent, MaximumPercent: &c.MaximumPercent, Strategy: types.DeploymentStrategyRolling, BakeTimeInMinutes: &c.BakeTimeInMinutes,
-	}
-	if b := c.CircuitBreaker; b != nil {
-		out.DeploymentCircuitBreaker = &types.DeploymentCircuitBreaker{Enable: b.Enable, Rollback: b.Rollback}
-	}
-	return out
-}
-
 // wireExternal describes the task sets of a service.
 func (a *API) wireExternal(t *state.Tables, s *ecs.Service, out *types.Service, tags bool) {
 	out.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeExternal}

@@ -71,7 +71,7 @@ func (a *API) updated(tx *state.Tx, old *ecs.Service, in *sdk.UpdateServiceInput
 		}
 	}
 	var err error
-	if s.DeploymentConfiguration, err = deploymentConfiguration(s.DeploymentConfiguration, in.DeploymentConfiguration); err != nil {
+	if s.DeploymentConfiguration, err = a.deploymentConfiguration(s.DeploymentConfiguration, in.DeploymentConfiguration); err != nil {
 		return nil, err
 	}
 	if err := checkDaemon(&s, in.DesiredCount, in.PlacementStrategy, "", &s.DeploymentConfiguration); err != nil {

@@ -22,8 +22,6 @@ type work struct {
 	cfg *Config
 	// deployment is the service's deployment, or nil; changed is it, once record has been asked for it.
 	deployment, changed *ecs.ServiceDeployment
-	// lead is the deployment that has tasks launched: the primary, or the one before it while the primary is held back.
-	lead int
 	// set is the id of the task set that is at work, for events.
 	set string
 }
@@ -40,25 +38,24 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	s := *old
 	s.Deployments = slices.Clone(old.Deployments)
 	w := &work{tx: tx, now: now, s: &s, cfg: &k.Config, deployment: current(&tx.Tables, old)}
-	d := decide(now, &tx.Tables, &s, w.deployment)
+	d := k.decide(now, &tx.Tables, &s, w.deployment)
 	for range stages {
 		// Stages in which nothing is to be done pass at once.
-		if d.turn != turnStage && d.turn != turnReady {
+		if d.turn != turnStage && d.turn != turnReady && d.turn != turnReset {
 			break
 		}
 		w.take(&d)
-		d = decide(now, &tx.Tables, &s, w.deployment)
+		d = k.decide(now, &tx.Tables, &s, w.deployment)
 	}
 	w.take(&d)
 	if len(d.stops) > 0 {
 		w.stop(d.stops)
 	}
-	w.lead = d.lead
 	if s.SchedulingStrategy == ecs.SchedulingDaemon && d.desired != s.DesiredCount && s.Status == ecs.ServiceActive {
 		s.DesiredCount, s.Progress.Steady = d.desired, false
 	}
 	if len(d.places) > 0 {
-		if err := w.startDaemon(d.places); err != nil {
+		if err := w.startDaemon(&s.Deployments[d.lead], d.places); err != nil {
 			return err
 		}
 	}
@@ -81,7 +78,7 @@ func same(a, b *ecs.Service) bool {
 	return a.Status == b.Status && a.DesiredCount == b.DesiredCount && a.Progress == b.Progress && a.LastEvent == b.LastEvent && a.Completed == b.Completed &&
 		slices.EqualFunc(a.Deployments, b.Deployments, func(x, y ecs.Deployment) bool {
 			return x.ID == y.ID && x.Status == y.Status && x.RolloutState == y.RolloutState && x.RolloutStateReason == y.RolloutStateReason &&
-				x.FailedTasks == y.FailedTasks && x.ReadyAt == y.ReadyAt && x.UpdatedAt == y.UpdatedAt
+				x.FailedTasks == y.FailedTasks && x.ResetAt == y.ResetAt && x.ReadyAt == y.ReadyAt && x.UpdatedAt == y.UpdatedAt
 		})
 }
 
@@ -100,10 +97,18 @@ func (w *work) take(d *decision) {
 		s.Deployments = s.Deployments[:1]
 	case turnReady:
 		s.Deployments[0].ReadyAt = w.now
+	case turnReset:
+		s.Deployments[0].FailedTasks, s.Deployments[0].ResetAt = 0, d.reset
+	case turnAlarm:
+		w.alarm()
+	case turnHookFailed:
+		w.failFor("Lifecycle hook failed.")
+	case turnHookExpired:
+		w.expire()
 	case turnUnready:
 		s.Deployments[0].ReadyAt = 0
 	case turnCompleted:
-		w.complete()
+		w.complete(d.full)
 	case turnSteady:
 		s.Progress.Steady = true
 		w.event("has reached a steady state.")
@@ -117,7 +122,7 @@ func (w *work) take(d *decision) {
 	}
 }
 
-func (w *work) complete() {
+func (w *work) complete(steady bool) {
 	p := &w.s.Deployments[0]
 	p.RolloutState, p.RolloutStateReason = ecs.RolloutCompleted, "ECS deployment "+p.ID+" completed."
 	p.UpdatedAt = w.now
@@ -129,8 +134,10 @@ func (w *work) complete() {
 		w.finish(ecs.ServiceDeploymentSuccessful, "")
 	}
 	w.event("(deployment " + p.ID + ") deployment completed.")
-	w.s.Progress.Steady = true
-	w.event("has reached a steady state.")
+	if steady {
+		w.s.Progress.Steady = true
+		w.event("has reached a steady state.")
+	}
 }
 
 // fail ends a deployment, and with a rollback makes the last one that completed the primary again.

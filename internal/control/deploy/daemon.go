@@ -132,8 +132,7 @@ func daemonTasks(t *state.Tables, s *ecs.Service, lead int) map[ecs.InstanceID]*
 }
 
 // startDaemon makes tasks on the instances that lack one.
-func (w *work) startDaemon(instances []*ecs.Instance) error {
-	p := &w.s.Deployments[w.lead]
+func (w *work) startDaemon(p *ecs.Deployment, instances []*ecs.Instance) error {
 	def := w.tx.Definitions.Get(p.Definition)
 	if def == nil {
 		w.cannotPlace("its task definition " + p.Definition.String() + " does not exist")

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -18,8 +19,10 @@ type decision struct {
 	stops []stop
 	// turn is a change of the service's own.
 	turn turn
-	// stage is the one that turnStage comes to.
+	// stage is the one that turnStage comes to, reset the start of the task of turnReset, and full says that all tasks are healthy.
 	stage string
+	reset ecs.Millis
+	full  bool
 	// wake is when to decide again if nothing happens; 0 is never.
 	wake ecs.Millis
 }
@@ -43,6 +46,12 @@ const (
 	// turnStopped and turnRollback: a user asked for the end of the deployment.
 	turnStopped
 	turnRollback
+	// turnAlarm, turnHookFailed and turnHookExpired: an alarm or a hook ends the deployment, or no longer stands in its way.
+	turnAlarm
+	turnHookFailed
+	turnHookExpired
+	// turnReset: a task that is healthy sets the count of failures back.
+	turnReset
 	// turnStage: the deployment comes to its next stage.
 	turnStage
 	// turnReady: all of the primary's tasks are healthy, and its bake time begins.
@@ -129,12 +138,38 @@ func highest(s *ecs.Service) int32 {
 }
 
 // decide says what is to be done for a service that is not INACTIVE, with its service deployment, which may be nil.
-func decide(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment) decision {
-	c := count(t, s, 0)
+func (k *Config) decide(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment) decision {
 	if s.Status == ecs.ServiceDraining {
+		c := count(t, s, 0)
 		return decideEnd(t, s, &c)
 	}
 	d := decision{desired: s.DesiredCount, wasDesired: s.DesiredCount}
+	if d.turn = asked(dep); d.turn != noTurn {
+		return d
+	}
+	if k.alarmed(s, dep) {
+		d.turn = turnAlarm
+		return d
+	}
+	waits, turn := d.hooked(now, dep)
+	if turn != noTurn {
+		d.turn = turn
+		return d
+	}
+	held := holdsBack(dep, waits)
+	if held {
+		if d.lead = leading(s); d.lead == 0 {
+			return d
+		}
+	}
+	d.keep(now, t, s, dep, held, waits)
+	return d
+}
+
+// keep decides for a service that no one stops. held says that the primary must not have tasks yet, waits that it must not come to its
+// next stage.
+func (d *decision) keep(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment, held, waits bool) {
+	c := count(t, s, d.lead)
 	var instances []*ecs.Instance
 	daemon := s.SchedulingStrategy == ecs.SchedulingDaemon
 	if daemon {
@@ -144,17 +179,18 @@ func decide(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDep
 		d.desired, s = counted.DesiredCount, &counted
 		c.primary.Wanted -= c.draining
 	}
-	switch d.turn = d.turnOf(now, s, dep, &c); d.turn {
-	case turnFailed, turnStopped, turnRollback, turnStage:
-		return d
+	if !held {
+		switch d.turn = d.turnOf(now, t, s, dep, &c, waits); d.turn {
+		case turnFailed, turnStage, turnReset:
+			return
+		}
 	}
 	if daemon {
 		d.decideDaemon(now, t, s, &c, instances)
-		return d
+		return
 	}
 	d.decideStarts(now, s, &c)
 	d.decideStops(now, t, s, &c)
-	return d
 }
 
 // decideEnd stops what a deleted service has.
@@ -186,44 +222,23 @@ func scaling(s *ecs.Service) string {
 	return "Scaling activity initiated by (deployment " + s.Deployments[0].ID + ")"
 }
 
-// turnOf finds the one next step of the service itself, or when there may be one.
-func (d *decision) turnOf(now ecs.Millis, s *ecs.Service, dep *ecs.ServiceDeployment, c *census) turn {
+// turnOf finds the one next step of the service itself, or when there may be one. waits says that a hook is in the way of the next stage.
+func (d *decision) turnOf(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment, c *census, waits bool) turn {
 	p := &s.Deployments[0]
-	if t := asked(dep); t != noTurn {
-		return t
-	}
-	rolling := p.RolloutState == ecs.RolloutInProgress
-	if b := s.DeploymentConfiguration.CircuitBreaker; rolling && b != nil && b.Enable && p.FailedTasks >= b.Threshold(s.DesiredCount) {
-		return turnFailed
-	}
-	full := c.primary.Healthy-c.drainingHealthy == s.DesiredCount && c.primary.Wanted == s.DesiredCount
-	baked := p.ReadyAt + ecs.Millis(s.DeploymentConfiguration.BakeTimeInMinutes)*60_000
-	if rolling {
-		switch {
-		case full && p.ReadyAt == 0:
-			return turnReady
-		case !full && p.ReadyAt != 0:
-			return turnUnready
-		}
-		if d.stage = nextStage(s, dep, full, full && baked <= now); d.stage != "" {
-			return turnStage
-		}
-	}
+	d.full = c.primary.Healthy-c.drainingHealthy == s.DesiredCount && c.primary.Wanted == s.DesiredCount
 	alone := c.live == c.primary.Live
+	if p.RolloutState == ecs.RolloutInProgress {
+		if t := d.rollTurn(now, t, s, dep, c, waits); t != noTurn {
+			return t
+		}
+	}
 	if len(s.Deployments) > 1 && alone {
 		return turnTidied
 	}
-	if full && rolling {
-		if now < baked {
-			sooner(&d.wake, baked)
-		} else if alone {
-			return turnCompleted
-		}
-	}
-	if full && alone && c.live == c.primary.Wanted && p.RolloutState == ecs.RolloutCompleted && !s.Progress.Steady {
+	if d.full && alone && c.live == c.primary.Wanted && p.RolloutState == ecs.RolloutCompleted && !s.Progress.Steady {
 		return turnSteady
 	}
-	if s.Progress.LaunchFailures > 0 && full {
+	if s.Progress.LaunchFailures > 0 && d.full {
 		if good := s.Progress.LastFailure + recovery; now < good {
 			sooner(&d.wake, good)
 		} else {
@@ -231,6 +246,71 @@ func (d *decision) turnOf(now ecs.Millis, s *ecs.Service, dep *ecs.ServiceDeploy
 		}
 	}
 	return noTurn
+}
+
+// rollTurn finds the next step of a deployment that goes on.
+func (d *decision) rollTurn(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment, c *census, waits bool) turn {
+	p, cfg := &s.Deployments[0], &s.DeploymentConfiguration
+	if b := cfg.CircuitBreaker; b != nil && b.Enable && p.FailedTasks >= b.Threshold(s.DesiredCount) {
+		return turnFailed
+	}
+	if d.resets(now, t, s, c) {
+		return turnReset
+	}
+	ready, alone := d.full, c.live == c.primary.Live
+	if e := cfg.EarlySuccess; e != nil && e.Enable {
+		ready = ready || c.primary.Healthy-c.drainingHealthy >= share100(s.DesiredCount, e.HealthyPercent)
+		alone = alone || e.Cleanup == ecs.CleanupDeferred
+	}
+	switch {
+	case ready && p.ReadyAt == 0:
+		return turnReady
+	case !ready && p.ReadyAt != 0:
+		return turnUnready
+	}
+	from := p.ReadyAt
+	if dep != nil && dep.Stage == ecs.StageBakeTime {
+		from = max(from, dep.StageAt)
+	}
+	baked := from + ecs.Millis(cfg.BakeTimeInMinutes)*60_000
+	if !waits {
+		if d.stage = nextStage(s, dep, ready, ready && baked <= now); d.stage != "" {
+			return turnStage
+		}
+	}
+	switch {
+	case !ready || waits:
+	case now < baked:
+		sooner(&d.wake, baked)
+	case alone:
+		return turnCompleted
+	}
+	return noTurn
+}
+
+// share100 is a percentage of a number, rounded up.
+func share100(n, percent int32) int32 { return int32((int64(n)*int64(percent) + 99) / 100) }
+
+// resets tells whether a task has become healthy since the count of failures was last set back. One without health checks is
+// healthy once it has run for as long as a launch must to be good.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
+func (d *decision) resets(now ecs.Millis, t *state.Tables, s *ecs.Service, c *census) bool {
+	p := &s.Deployments[0]
+	if b := s.DeploymentConfiguration.CircuitBreaker; p.FailedTasks == 0 || c.primary.Healthy == 0 || b != nil && b.KeepCount {
+		return false
+	}
+	d.reset = p.ResetAt
+	for task := range t.Tasks.StartedBy(s.Cluster, p.ID) {
+		if !healthy(task) || task.StartedAt <= p.ResetAt {
+			continue
+		}
+		if good := task.StartedAt + lifecycle.ShortRun; task.HealthStatus != ecs.HealthHealthy && now < good {
+			sooner(&d.wake, good)
+			continue
+		}
+		d.reset = max(d.reset, task.StartedAt)
+	}
+	return d.reset > p.ResetAt
 }
 
 func sooner(wake *ecs.Millis, at ecs.Millis) {
@@ -260,7 +340,7 @@ func throttle(s *ecs.Service) ecs.Millis {
 
 // decideStarts fills up to the desired count, as far as the maximum allows.
 func (d *decision) decideStarts(now ecs.Millis, s *ecs.Service, c *census) {
-	if s.Deployments[0].RolloutState == ecs.RolloutFailed {
+	if s.Deployments[d.lead].RolloutState == ecs.RolloutFailed {
 		return
 	}
 	missing := s.DesiredCount - (c.primary.Wanted - c.primary.Unhealthy - c.draining)
@@ -297,11 +377,11 @@ func (d *decision) decideStops(now ecs.Millis, t *state.Tables, s *ecs.Service, 
 	for _, task := range c.moving {
 		spare = d.replace(now, s, task, spare)
 	}
-	if s.Deployments[0].RolloutState == ecs.RolloutFailed {
+	if s.Deployments[d.lead].RolloutState == ecs.RolloutFailed {
 		return
 	}
-	for i := 1; i < len(s.Deployments); i++ {
-		if t.DeploymentCounts(s.Cluster, s.Deployments[i].ID).Wanted == 0 {
+	for i := range s.Deployments {
+		if i == d.lead || t.DeploymentCounts(s.Cluster, s.Deployments[i].ID).Wanted == 0 {
 			continue
 		}
 		for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[i].ID) {
@@ -338,7 +418,7 @@ func (d *decision) replaceUnhealthy(t *state.Tables, s *ecs.Service, c *census) 
 	if !covered && c.wanted < highest(s) {
 		return
 	}
-	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[0].ID) {
+	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[d.lead].ID) {
 		if wanted(task) && task.HealthStatus == ecs.HealthUnhealthy {
 			d.stops = append(d.stops, stop{task: task, why: unhealthyReason, unhealthy: true})
 		}

@@ -26,8 +26,11 @@ type Config struct {
 	Store *state.Store
 	// Connected tells whether an instance's agent is there; nil means that all are. It is called inside updates.
 	Connected func(ecs.InstanceID) bool
-	// Agents is rung with the id of an instance whose agent has connected; nil if all are there always.
+	// Agents is rung with the id of an instance whose agent has connected, and with AlarmBell and the name of an alarm whose state has
+	// changed; nil if all agents are there always, and there are no alarms.
 	Agents *loop.Bell
+	// Alarm gives the state of an alarm, and whether there is one of that name; nil is none. It is called inside updates.
+	Alarm func(name string) (ecs.AlarmState, bool)
 	// Subnets is where tasks in awsvpc get their addresses.
 	Subnets lifecycle.Subnets
 	// MaxTasks is how many tasks one update makes or stops; 0 is 50, which fits in an etcd transaction of default limits.
@@ -81,6 +84,11 @@ func (k *controller) touched(c *state.Commit) iter.Seq[string] {
 		freed := map[string]bool{}
 		for _, ch := range c.Services {
 			if ch.New != nil && !yield(ch.New.Key()) {
+				return
+			}
+		}
+		for _, ch := range c.ServiceDeployments {
+			if ch.New != nil && !yield(ch.New.Cluster+"/"+ch.New.Service) {
 				return
 			}
 		}
@@ -151,6 +159,10 @@ func (k *controller) instanceChanged(v *state.View, ch state.Change[ecs.Instance
 // joined gives the services that an agent that connects may have room for.
 func (k *controller) joined(t *state.Tables, instance string) iter.Seq[string] {
 	return func(yield func(string) bool) {
+		if strings.HasPrefix(instance, AlarmBell) {
+			watching(t, instance, yield)
+			return
+		}
 		id, err := ecs.ParseInstanceID(instance)
 		if err != nil {
 			return
@@ -179,7 +191,7 @@ func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.C
 	if s.External() {
 		return k.planExternal(now, t, s)
 	}
-	d := decide(now, t, s, current(t, s))
+	d := k.decide(now, t, s, current(t, s))
 	if s.Progress.Unplaced == "" {
 		delete(k.unplaced[cluster], key)
 	} else if sooner(&d.wake, s.Progress.UnplacedAt+repeatUnplaced); d.start == 0 && len(d.places) == 0 {

@@ -46,8 +46,10 @@ func (w *work) enter(stage string) {
 	d := w.record()
 	if d.Status == ecs.ServiceDeploymentPending {
 		d.Status, d.StartedAt = ecs.ServiceDeploymentInProgress, w.now
+		w.ignoreAlarms(d)
 	}
 	d.Stage, d.StageAt, d.UpdatedAt = stage, w.now, w.now
+	w.hang(d)
 }
 
 // record is the service's deployment for changing; where there is none, as for services of older versions, it is one that is not kept.
