@@ -13,6 +13,7 @@ import (
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
 	"roadstead.dev/roadstead/internal/control/definitions"
 	"roadstead.dev/roadstead/internal/control/deploy"
+	"roadstead.dev/roadstead/internal/control/hooks"
 	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
@@ -66,6 +67,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 		Store: p.store, Place: cfg.Place, Log: cfg.Log,
 		Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) },
 		Endpoint:  agentEndpoints, MaxRunCount: cfg.Settings.MaxRunTasks, Subnets: cfg.Settings.subnets(cfg.Place),
+		HookURLs:    cfg.Settings.HookURLs,
 		Caller:      func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },
 		ClientToken: func(ctx context.Context) string { return wire.Extra(ctx, "clientToken") },
 		Agent:       func(ctx context.Context) string { return agentKey(wire.CallerFrom(ctx)) },
@@ -138,6 +140,9 @@ func (p *plane) parts() []part {
 				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, Agents: &p.agents, MaxTasks: p.maxTasks(),
 				Subnets: p.cfg.Settings.subnets(p.cfg.Place), Log: p.cfg.Log,
 			})
+		}},
+		{"deployment hooks", func(ctx context.Context) error {
+			return hooks.Run(ctx, hooks.Config{Store: p.store, Place: p.cfg.Place, Log: p.cfg.Log})
 		}},
 		{"definitions", func(ctx context.Context) error {
 			return definitions.Run(ctx, definitions.Config{Store: p.store, Log: p.cfg.Log})

@@ -16,6 +16,8 @@ type Settings struct {
 	StoppedTaskRetention time.Duration
 	// ServiceHistoryRetention is how long a service deployment that has ended can be described; 0 is 90 days.
 	ServiceHistoryRetention time.Duration
+	// HookURLs lets life-cycle hooks of deployments name URLs that the control plane calls in place of Lambda functions.
+	HookURLs bool
 	// MaxRunTasks is the largest count of a RunTask; 0 is 10.
 	MaxRunTasks int
 	// SubnetRange is what subnets are cut from that are named before they are made; the zero value is 100.64.0.0/10.
