@@ -14,6 +14,7 @@ import (
 	"roadstead.dev/roadstead/internal/control/definitions"
 	"roadstead.dev/roadstead/internal/control/deploy"
 	"roadstead.dev/roadstead/internal/control/hooks"
+	"roadstead.dev/roadstead/internal/control/liveness"
 	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
@@ -140,6 +141,14 @@ func (p *plane) parts() []part {
 				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, Agents: &p.agents, MaxTasks: p.maxTasks(),
 				Subnets: p.cfg.Settings.subnets(p.cfg.Place), Log: p.cfg.Log,
 			})
+		}},
+		{"lost instances", func(ctx context.Context) error {
+			after := p.cfg.Settings.lostAfter()
+			if after == 0 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return liveness.Run(ctx, liveness.Config{Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, After: after, Log: p.cfg.Log})
 		}},
 		{"deployment hooks", func(ctx context.Context) error {
 			return hooks.Run(ctx, hooks.Config{Store: p.store, Place: p.cfg.Place, Log: p.cfg.Log})

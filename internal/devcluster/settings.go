@@ -16,6 +16,9 @@ type Settings struct {
 	StoppedTaskRetention time.Duration
 	// ServiceHistoryRetention is how long a service deployment that has ended can be described; 0 is 90 days.
 	ServiceHistoryRetention time.Duration
+	// LostAfter is how long an agent may be silent before the tasks of services on its instance are replaced; 0 is five minutes, less than
+	// 0 is for ever, as at AWS.
+	LostAfter time.Duration
 	// HookURLs lets life-cycle hooks of deployments name URLs that the control plane calls in place of Lambda functions.
 	HookURLs bool
 	// MaxRunTasks is the largest count of a RunTask; 0 is 10.
@@ -40,6 +43,14 @@ func (s Settings) Check() error {
 		return fmt.Errorf("the range for subnets, %v, is no IPv4 range of at least 16 addresses", s.SubnetRange)
 	}
 	return nil
+}
+
+// lostAfter is LostAfter with its default; 0 is for ever.
+func (s Settings) lostAfter() time.Duration {
+	if s.LostAfter == 0 {
+		return 5 * time.Minute
+	}
+	return max(0, s.LostAfter)
 }
 
 // subnets says what subnets become that are named first, in the zones that most AWS regions have.

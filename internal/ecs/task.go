@@ -67,6 +67,7 @@ const (
 	StopServiceSchedulerStopped = "ServiceSchedulerInitiated"
 	StopSpotInterruption        = "SpotInterruption"
 	StopTerminationNotice       = "TerminationNotice"
+	StopInfrastructureHealth    = "InfrastructureHealth"
 )
 
 // Launch types.

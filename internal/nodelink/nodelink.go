@@ -195,7 +195,12 @@ func (s *Server) dispatch(c *state.Commit) {
 			continue
 		}
 		if t.LastStatus == ecs.TaskStopped {
-			n.ended(t.ID)
+			if t.StopCode == ecs.StopInfrastructureHealth {
+				// It was given up for lost while its agent came back.
+				n.stop(t)
+			} else {
+				n.ended(t.ID)
+			}
 			continue
 		}
 		placed := ch.Old != nil && ch.Old.Instance == t.Instance

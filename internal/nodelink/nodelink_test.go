@@ -174,6 +174,12 @@ func TestSyncThenChanges(t *testing.T) {
 	if !f.srv.Connected(f.inst) {
 		t.Error("not connected")
 	}
+	f.update(func(tx *state.Tx) {
+		lifecycle.Lose(tx, 3, tx.Tasks.Get(early), ecs.StopInfrastructureHealth, "lost, and here after all")
+	})
+	if msg := expect[acs.Tasks](a, acs.TypeTasks); !slices.Equal(msg.Stop, []ecs.TaskID{early}) {
+		t.Errorf("stop of what was given up %+v", msg)
+	}
 }
 
 func TestReportsAreDurableAndOwn(t *testing.T) {
