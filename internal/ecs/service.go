@@ -70,6 +70,10 @@ type Progress struct {
 	// Unplaced is why no place was found for a task, as the last event has it; "" when there was one.
 	Unplaced   string `json:"unplaced,omitempty"`
 	UnplacedAt Millis `json:"unplacedAt,omitempty"`
+	// Rebalancing is how many tasks are being moved to other zones; RebalanceAt is until when that may take, and when the next such move
+	// may begin.
+	Rebalancing int32  `json:"rebalancing,omitempty"`
+	RebalanceAt Millis `json:"rebalanceAt,omitempty"`
 }
 
 // DeploymentConfiguration is the ECS type of that name, with its defaults filled in.

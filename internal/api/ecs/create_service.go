@@ -65,8 +65,12 @@ func (a *API) CreateService(ctx context.Context, in *sdk.CreateServiceInput) (*s
 			return err
 		}
 		now := a.now()
+		d := deploymentOf(p, now)
+		if err := checkZones(s, &d); err != nil {
+			return err
+		}
 		s.CreatedAt = now
-		lifecycle.Deploy(tx, now, s, deploymentOf(p, now))
+		lifecycle.Deploy(tx, now, s, d)
 		tx.Services.Put(s)
 		return nil
 	})
@@ -164,8 +168,6 @@ func checkServiceFields(scheduling types.SchedulingStrategy, controller *types.D
 		return fault.New(fault.InvalidParameter, "Invalid propagateTags: %q.", string(propagate))
 	case zones != "" && !known(zones):
 		return fault.New(fault.InvalidParameter, "Invalid availabilityZoneRebalancing: %q.", string(zones))
-	case zones == types.AvailabilityZoneRebalancingEnabled:
-		return fault.New(fault.Unsupported, notYet, "availabilityZoneRebalancing ENABLED")
 	case desired != nil && *desired < 0:
 		return fault.New(fault.InvalidParameter, "Desired count should not be negative.")
 	case desired != nil && *desired > maxDesired:

@@ -29,8 +29,6 @@ func checkDaemon(s *ecs.Service, desired *int32, order []types.PlacementStrategy
 			"Change the maximumPercent value to 100, and try again")
 	case launch == types.LaunchTypeFargate:
 		return fault.New(fault.InvalidParameter, "The daemon scheduling strategy does not support the Fargate launch type. Use the EC2 launch type and try again")
-	case s.ZoneRebalancing == string(types.AvailabilityZoneRebalancingEnabled):
-		return fault.New(fault.InvalidParameter, "The daemon scheduling strategy does not support Availability Zone rebalancing.")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package ecsapi
 
 import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
@@ -13,6 +14,9 @@ import (
 func createExternal(s *ecs.Service, in *sdk.CreateServiceInput, r *taskRequest) error {
 	if s.SchedulingStrategy == ecs.SchedulingDaemon {
 		return fault.New(fault.InvalidParameter, "The daemon scheduling strategy does not support the EXTERNAL deployment controller.")
+	}
+	if in.AvailabilityZoneRebalancing != "" && in.AvailabilityZoneRebalancing != types.AvailabilityZoneRebalancingDisabled {
+		return fault.New(fault.InvalidParameter, "Availability Zone rebalancing cannot be enabled for services that use the EXTERNAL deployment controller.")
 	}
 	for _, f := range []struct {
 		name string

@@ -289,3 +289,36 @@ func TestDaemonService(t *testing.T) {
 	f.changeService("web", func(s *ecs.Service, _ *ecs.ServiceDeployment) { s.DesiredCount = 3 })
 	must(f.DeleteService(f.ctx, &sdk.DeleteServiceInput{Service: aws.String("web")}))
 }
+
+func TestZoneRebalancing(t *testing.T) {
+	f := newFixture(t)
+	f.cluster()
+	f.register()
+	if s := f.service("web", func(in *sdk.CreateServiceInput) { in.AvailabilityZoneRebalancing = "ENABLED" }); s.AvailabilityZoneRebalancing != "ENABLED" {
+		t.Errorf("%+v", s)
+	}
+	create := func(change func(*sdk.CreateServiceInput)) func(*fixture) error {
+		return func(f *fixture) error {
+			in := &sdk.CreateServiceInput{ServiceName: aws.String("new"), TaskDefinition: aws.String("sleep"), DesiredCount: aws.Int32(1), AvailabilityZoneRebalancing: "ENABLED"}
+			change(in)
+			return only(f.CreateService(f.ctx, in))
+		}
+	}
+	const cannot = "InvalidParameterException: Availability Zone rebalancing cannot be enabled for services "
+	f.refuses(t, []refused{
+		{"daemon", create(func(in *sdk.CreateServiceInput) { in.SchedulingStrategy, in.DesiredCount = "DAEMON", nil }), cannot + "that use the DAEMON scheduling strategy."},
+		{"external", create(func(in *sdk.CreateServiceInput) {
+			in.DeploymentController, in.TaskDefinition = &types.DeploymentController{Type: "EXTERNAL"}, nil
+		}), cannot + "that use the EXTERNAL deployment controller."},
+		{"no room", create(func(in *sdk.CreateServiceInput) {
+			in.DeploymentConfiguration = &types.DeploymentConfiguration{MaximumPercent: aws.Int32(100), MinimumHealthyPercent: aws.Int32(50)}
+		}), cannot + "with a maximumPercent of 100 or less."},
+		{"packed", create(func(in *sdk.CreateServiceInput) { in.PlacementStrategy = []types.PlacementStrategy{{Type: "random"}} }), cannot + "whose first placement strategy is not a spread across Availability Zones."},
+		{"bound to a zone", create(func(in *sdk.CreateServiceInput) {
+			in.PlacementConstraints = []types.PlacementConstraint{{Type: "memberOf", Expression: aws.String("attribute:ecs.availability-zone == a")}}
+		}), cannot + "with a placement constraint on Availability Zones."},
+		{"update", func(f *fixture) error {
+			return only(f.UpdateService(f.ctx, &sdk.UpdateServiceInput{Service: aws.String("web"), PlacementStrategy: []types.PlacementStrategy{{Type: "random"}}}))
+		}, cannot + "whose first placement strategy is not a spread across Availability Zones."},
+	})
+}

@@ -87,8 +87,18 @@ func (a *API) updated(tx *state.Tx, old *ecs.Service, in *sdk.UpdateServiceInput
 	if in.EnableECSManagedTags != nil {
 		s.EnableECSManagedTags = *in.EnableECSManagedTags
 	}
+	if in.AvailabilityZoneRebalancing != "" {
+		s.ZoneRebalancing = string(in.AvailabilityZoneRebalancing)
+	}
 	d, err := a.nextDeployment(tx, &s, in, r)
-	if err != nil || d == nil {
+	if err != nil {
+		return nil, err
+	}
+	next := d
+	if next == nil {
+		next = s.Primary()
+	}
+	if err := checkZones(&s, next); err != nil || d == nil {
 		return &s, err
 	}
 	lifecycle.Deploy(tx, a.now(), &s, *d)

@@ -41,7 +41,7 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	d := k.decide(now, &tx.Tables, &s, w.deployment)
 	for range stages {
 		// Stages in which nothing is to be done pass at once.
-		if d.turn != turnStage && d.turn != turnReady && d.turn != turnReset {
+		if d.turn != turnStage && d.turn != turnReady && d.turn != turnReset && d.turn != turnMoved {
 			break
 		}
 		w.take(&d)
@@ -59,8 +59,12 @@ func (k *controller) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 			return err
 		}
 	}
-	if d.start > 0 {
-		if err := w.start(&s.Deployments[d.lead], min(d.start, k.MaxTasks)); err != nil {
+	if n := min(d.start, k.MaxTasks); n > 0 && d.lead == 0 && moves(&s) {
+		if err := w.startMoved(&s.Deployments[0], n); err != nil {
+			return err
+		}
+	} else if n > 0 {
+		if err := w.start(&s.Deployments[d.lead], n); err != nil {
 			return err
 		}
 	}
@@ -99,6 +103,10 @@ func (w *work) take(d *decision) {
 		s.Deployments[0].ReadyAt = w.now
 	case turnReset:
 		s.Deployments[0].FailedTasks, s.Deployments[0].ResetAt = 0, d.reset
+	case turnMove:
+		w.move(d)
+	case turnMoved:
+		w.moved()
 	case turnAlarm:
 		w.alarm()
 	case turnHookFailed:

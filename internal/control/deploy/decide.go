@@ -23,6 +23,9 @@ type decision struct {
 	stage string
 	reset ecs.Millis
 	full  bool
+	// moving is how many tasks turnMove moves, zones how many there are in each.
+	moving int32
+	zones  map[string]int32
 	// wake is when to decide again if nothing happens; 0 is never.
 	wake ecs.Millis
 }
@@ -50,6 +53,9 @@ const (
 	turnAlarm
 	turnHookFailed
 	turnHookExpired
+	// turnMove and turnMoved: tasks are to be moved to other zones, and have been.
+	turnMove
+	turnMoved
 	// turnReset: a task that is healthy sets the count of failures back.
 	turnReset
 	// turnStage: the deployment comes to its next stage.
@@ -181,7 +187,7 @@ func (d *decision) keep(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ec
 	}
 	if !held {
 		switch d.turn = d.turnOf(now, t, s, dep, &c, waits); d.turn {
-		case turnFailed, turnStage, turnReset:
+		case turnFailed, turnStage, turnReset, turnMove, turnMoved:
 			return
 		}
 	}
@@ -237,6 +243,9 @@ func (d *decision) turnOf(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *
 	}
 	if d.full && alone && c.live == c.primary.Wanted && p.RolloutState == ecs.RolloutCompleted && !s.Progress.Steady {
 		return turnSteady
+	}
+	if t := d.rebalance(now, t, s, c, d.full && alone && s.Progress.Steady && len(s.Deployments) == 1); t != noTurn {
+		return t
 	}
 	if s.Progress.LaunchFailures > 0 && d.full {
 		if good := s.Progress.LastFailure + recovery; now < good {
@@ -343,7 +352,11 @@ func (d *decision) decideStarts(now ecs.Millis, s *ecs.Service, c *census) {
 	if s.Deployments[d.lead].RolloutState == ecs.RolloutFailed {
 		return
 	}
-	missing := s.DesiredCount - (c.primary.Wanted - c.primary.Unhealthy - c.draining)
+	desired := s.DesiredCount
+	if d.lead == 0 && moves(s) {
+		desired += s.Progress.Rebalancing
+	}
+	missing := desired - (c.primary.Wanted - c.primary.Unhealthy - c.draining)
 	n := min(missing, highest(s)-c.wanted)
 	if n <= 0 {
 		return
@@ -363,8 +376,12 @@ func (d *decision) decideStarts(now ecs.Millis, s *ecs.Service, c *census) {
 func (d *decision) decideStops(now ecs.Millis, t *state.Tables, s *ecs.Service, c *census) {
 	good := c.primary.Wanted - c.primary.Unhealthy - c.draining
 	spare := c.healthy - lowest(s)
-	if excess := good - s.DesiredCount; excess > 0 {
-		for _, task := range d.victims(now, t, s.Cluster, &s.Deployments[d.lead], c, int(excess), true) {
+	excess := good - s.DesiredCount
+	if d.lead == 0 && moves(s) && d.turn != turnMoved {
+		excess -= s.Progress.Rebalancing
+	}
+	if excess > 0 {
+		for _, task := range d.victims(now, t, s.Cluster, &s.Deployments[d.lead], c, int(excess), true, s.ZoneRebalancing == zonesEnabled) {
 			d.stops = append(d.stops, stop{task: task, why: scaling(s)})
 			if healthy(task) {
 				spare--

@@ -135,6 +135,11 @@ func (k *controller) wakeDaemons(cluster string, yield func(string) bool) bool {
 	return true
 }
 
+func zoneOf(i *ecs.Instance) string {
+	zone, _ := i.Attribute(ecs.AttributeZone)
+	return zone
+}
+
 // sameAttributes tells that a change of an instance is nothing to placement constraints.
 func sameAttributes(a, b *ecs.Instance) bool {
 	return a.CapacityProvider == b.CapacityProvider && slices.Equal(a.Attributes, b.Attributes)
@@ -145,7 +150,7 @@ func (k *controller) instanceChanged(v *state.View, ch state.Change[ecs.Instance
 	if i == nil {
 		i = ch.Old
 	}
-	if ch.Old != nil && ch.New != nil && ch.Old.Status == ch.New.Status {
+	if ch.Old != nil && ch.New != nil && ch.Old.Status == ch.New.Status && zoneOf(ch.Old) == zoneOf(ch.New) {
 		return k.wakeUnplaced(i.Cluster, yield) && (sameAttributes(ch.Old, ch.New) || k.wakeDaemons(i.Cluster, yield))
 	}
 	for s := range v.Services.Under(i.Cluster) {

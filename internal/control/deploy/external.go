@@ -93,7 +93,7 @@ func (d *externalDecision) decideSet(now ecs.Millis, t *state.Tables, s *ecs.Ser
 	good := n.Wanted - n.Unhealthy - c.draining
 	out.start = int(max(0, want-good))
 	if excess := good - want; excess > 0 {
-		for _, task := range d.victims(now, t, s.Cluster, &set.Deployment, &c, int(excess), want > 0) {
+		for _, task := range d.victims(now, t, s.Cluster, &set.Deployment, &c, int(excess), want > 0, false) {
 			d.stops = append(d.stops, stop{task: task, why: setScaling(set)})
 		}
 	}

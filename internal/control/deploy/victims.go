@@ -8,7 +8,7 @@ import (
 
 // victims chooses n of a deployment's tasks to be stopped: those that do not run yet first, then those that the placement strategy
 // can do without. Tasks that are protected, if that counts, moving or unhealthy are not chosen.
-func (d *decision) victims(now ecs.Millis, t *state.Tables, cluster string, of *ecs.Deployment, c *census, n int, protect bool) []*ecs.Task {
+func (d *decision) victims(now ecs.Millis, t *state.Tables, cluster string, of *ecs.Deployment, c *census, n int, protect, byZones bool) []*ecs.Task {
 	var waiting, running []*ecs.Task
 	moving := make(map[*ecs.Task]bool, len(c.moving))
 	for _, task := range c.moving {
@@ -26,6 +26,9 @@ func (d *decision) victims(now ecs.Millis, t *state.Tables, cluster string, of *
 		}
 	}
 	strategy := of.PlacementStrategy
+	if byZones {
+		strategy = append([]ecs.PlacementStrategy{byZone}, strategy...)
+	}
 	out := placement.ChooseToStop(t, waiting, strategy, n)
 	return append(out, placement.ChooseToStop(t, running, strategy, n-len(out))...)
 }
