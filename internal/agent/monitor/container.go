@@ -183,6 +183,8 @@ func startTicks(pid int) (uint64, error) {
 // Fields of proc_pid_stat(5), counted from the third, the state.
 const (
 	statState    = 0
+	statSession  = 3
+	statFlags    = 6
 	statStart    = 19
 	statExitCode = 49
 )

@@ -94,7 +94,7 @@ func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error 
 	var p process
 	switch err := readJSON(c.inBundle(runningFile), &p); {
 	case err == nil:
-		return m.adopt(c, p)
+		return m.adopt(ctx, c, p)
 	case errors.Is(err, os.ErrNotExist):
 		return m.abort(ctx, c)
 	default:
@@ -112,19 +112,27 @@ func (m *Monitor) abort(ctx context.Context, c *container) error {
 		return err
 	}
 	defer f.Close()
-	// The OCI runtime holds the lock while it runs, and would make things after we removed them.
-	for deadline := time.Now().Add(abortTimeout); unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil; {
-		if ctx.Err() != nil || time.Now().After(deadline) {
-			return errors.New("the OCI runtime that was to start it does not end")
-		}
-		time.Sleep(5 * time.Millisecond)
+	// The OCI runtime would make things after we removed them.
+	if err := awaitLock(ctx, f); err != nil {
+		return err
 	}
 	m.log.Warn("a start that was cut off is cleared up", "container", c.ID)
 	return m.erase(c, false)
 }
 
+// awaitLock waits for an OCI runtime to end, which holds the lock of a file while it runs.
+func awaitLock(ctx context.Context, f *os.File) error {
+	for deadline := time.Now().Add(abortTimeout); unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil; {
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return errors.New("an OCI runtime of an earlier monitor does not end")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
 // adopt takes over a container that was running.
-func (m *Monitor) adopt(c *container, p process) error {
+func (m *Monitor) adopt(ctx context.Context, c *container, p process) error {
 	c.status.State, c.status.StartedAt, c.status.Pid = link.StateRunning, p.StartedAt, p.Pid
 	c.phase = running
 	if p.StartTicks == 0 {
@@ -140,6 +148,9 @@ func (m *Monitor) adopt(c *container, p process) error {
 		return err
 	}
 	c.pidfd = fd
+	if err := m.endExecs(ctx, c); err != nil {
+		m.log.Error("what clients of an earlier monitor ran in a container cannot be ended", "container", c.ID, "error", err)
+	}
 	if err := m.takeOutput(c); err != nil {
 		m.log.Error("a container's output cannot be taken over", "container", c.ID, "error", err)
 	}

@@ -73,6 +73,10 @@ func (c *client) serve(ctx context.Context) {
 			c.cancel(f)
 			continue
 		}
+		if f.Method == link.MethodExec {
+			c.exec(ctx, f)
+			return
+		}
 		reqCtx, cancel := context.WithCancel(ctx)
 		if f.Method == link.MethodStart {
 			c.mu.Lock()
@@ -103,6 +107,12 @@ func (c *client) answer(ctx context.Context, f *link.Frame) {
 	c.mu.Lock()
 	delete(c.cancels, f.ID)
 	c.mu.Unlock()
+	// A client that has gone asks again when it is back.
+	_ = c.conn.Write(replyTo(f, body, err))
+}
+
+// replyTo makes the answer to a request.
+func replyTo(f *link.Frame, body any, err error) *link.Frame {
 	reply := &link.Frame{ID: f.ID}
 	if err == nil && body != nil {
 		reply.Body, err = json.Marshal(body)
@@ -112,10 +122,9 @@ func (c *client) answer(ctx context.Context, f *link.Frame) {
 		if !errors.As(err, &known) {
 			known = &link.Error{}
 		}
-		reply.Error = &link.Error{Message: err.Error(), NotFound: known.NotFound}
+		reply.Error = &link.Error{Message: err.Error(), NotFound: known.NotFound, NotRunning: known.NotRunning}
 	}
-	// A client that has gone asks again when it is back.
-	_ = c.conn.Write(reply)
+	return reply
 }
 
 // do does a request and gives the answer's body.

@@ -185,6 +185,10 @@ type Runtime interface {
 	// Delete forgets an exited container: its writable layer, its cgroup, its log files unless keepLogs.
 	// It is no error if there is none.
 	Delete(ctx context.Context, id string, keepLogs bool) error
+	// Exec starts a process in a running container. ctx bounds its life: when it ends the process is killed, with what it
+	// started in its session, and so it is when this process ends. An error wraps ErrNotFound or ErrNotRunning where the
+	// container is the reason.
+	Exec(ctx context.Context, id string, spec *ExecSpec) (Process, error)
 	// List gives every container that was started and not deleted, also those of an earlier process.
 	List(ctx context.Context) ([]*Status, error)
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 )
 
@@ -34,6 +35,8 @@ type Error struct {
 	Message string `json:"message"`
 	// NotFound says that the container is not there.
 	NotFound bool `json:"notFound,omitempty"`
+	// NotRunning says that it has ended, or does not run yet.
+	NotRunning bool `json:"notRunning,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -46,13 +49,30 @@ type Conn struct {
 	c  net.Conn
 	r  *bufio.Reader
 	mu sync.Mutex // over writes
+	// rights keeps the descriptors that came with frames; nil where c is no unix socket.
+	rights *rights
 }
 
 // NewConn makes a Conn of a connected socket, which it then owns.
-func NewConn(c net.Conn) *Conn { return &Conn{c: c, r: bufio.NewReaderSize(c, 32<<10)} }
+func NewConn(c net.Conn) *Conn {
+	conn := &Conn{c: c}
+	if unix, ok := c.(*net.UnixConn); ok {
+		conn.rights = &rights{conn: unix}
+		conn.r = bufio.NewReaderSize(conn.rights, 32<<10)
+	} else {
+		conn.r = bufio.NewReaderSize(c, 32<<10)
+	}
+	return conn
+}
 
-// Close closes the socket; a Read under way ends.
-func (c *Conn) Close() error { return c.c.Close() }
+// Close closes the socket; a Read under way ends. Descriptors that came and that nobody took are closed.
+func (c *Conn) Close() error {
+	err := c.c.Close()
+	if c.rights != nil {
+		c.rights.close()
+	}
+	return err
+}
 
 // Read reads the next frame; io.EOF when the other side has closed.
 func (c *Conn) Read() (*Frame, error) { return readFrame(c.r) }
@@ -82,7 +102,10 @@ func readFrame(r io.Reader) (*Frame, error) {
 }
 
 // Write sends a frame.
-func (c *Conn) Write(f *Frame) error {
+func (c *Conn) Write(f *Frame) error { return c.WriteFiles(f, nil) }
+
+// WriteFiles sends a frame, and descriptors with it, which the caller still owns.
+func (c *Conn) WriteFiles(f *Frame, files []*os.File) error {
 	data, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("encode frame: %w", err)
@@ -94,6 +117,11 @@ func (c *Conn) Write(f *Frame) error {
 	buf = append(buf, data...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(files) > 0 {
+		if buf, err = c.sendRights(buf, files); err != nil {
+			return err
+		}
+	}
 	_, err = c.c.Write(buf)
 	return err
 }

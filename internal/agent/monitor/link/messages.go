@@ -16,7 +16,15 @@ const (
 	MethodGet      = "get"      // IDRequest -> Status
 	MethodList     = "list"     // -> ListReply
 	MethodShutdown = "shutdown" // ShutdownRequest -> nothing
+	// MethodExec makes the connection the process's own. ExecRequest, with descriptors for its input, output and errors
+	// unless it has a terminal -> ExecReply, with the terminal's descriptor if it has one.
+	// From then on SignalRequest frames go in, and EventEnded comes out once. A client that closes its side has the process killed.
+	MethodExec   = "exec"
+	MethodSignal = "signal" // SignalRequest, not answered
 )
+
+// EventEnded is sent on a process's own connection when it has ended. Its body is Ended.
+const EventEnded = "ended"
 
 // EventExit is sent to every client when a container has exited, after that is on disk. Its body is a Status.
 const EventExit = "exit"
@@ -126,4 +134,30 @@ type Status struct {
 	OOMKilled bool              `json:"oomKilled,omitempty"`
 	// LogDropped is how many entries the log could not take, for want of room on the disk mostly.
 	LogDropped int64 `json:"logDropped,omitempty"`
+}
+
+// ExecRequest asks for a process in a running container.
+type ExecRequest struct {
+	ID   string   `json:"id"`
+	Args []string `json:"args"`
+	// Env is added to the container's. Cwd and User are the container's where they are empty.
+	Env      []string `json:"env,omitempty"`
+	Cwd      string   `json:"cwd,omitempty"`
+	User     string   `json:"user,omitempty"`
+	Terminal bool     `json:"terminal,omitempty"`
+}
+
+// ExecReply says that the process runs.
+type ExecReply struct {
+	Pid int `json:"pid"`
+}
+
+// SignalRequest sends a signal to the process of the connection.
+type SignalRequest struct {
+	Signal int `json:"signal"`
+}
+
+// Ended is a process's end: its exit status, 128 plus the signal's number, or -1 if that is not known.
+type Ended struct {
+	ExitCode int `json:"exitCode"`
 }

@@ -25,6 +25,8 @@ type Behaviour struct {
 	TermCode   int
 	// Log is written to the log as one line before the container runs.
 	Log string
+	// Echo copies a process's input to its output until that ends, before all else. Containers have no input.
+	Echo bool
 	// Lines are handed to Runtime.Output as the container runs, in order. Those past its end are not.
 	Lines []Line
 }
@@ -39,6 +41,7 @@ type Line struct {
 //
 //	true, false              end at once with 0 or 1
 //	exit N                   ends at once with N
+//	cat                      a process copies its input to its output and ends with 0
 //	sleep N                  ends after N seconds (or a Go duration) with 0; "infinity" does not
 //	fake WORD...             after=10ms exit=3 oom ignore-term term-delay=1s term-code=0 start-delay=5ms start-error=TEXT log=TEXT
 //
@@ -66,6 +69,8 @@ func FromSpec(spec *runtime.Spec) Behaviour {
 		if len(args) > 1 {
 			b.After = duration(args[1], -1)
 		}
+	case "cat":
+		b.Echo, b.After = true, 0
 	case "fake":
 		for _, word := range args[1:] {
 			b.word(word)

@@ -24,6 +24,8 @@ var _ runtime.Runtime = (*Runtime)(nil)
 type Runtime struct {
 	Behave func(*runtime.Spec) Behaviour
 	Output func(id, line string)
+	// BehaveExec, if set, says how a process in a container fares, in place of its command as in FromSpec.
+	BehaveExec func(*runtime.Status, *runtime.ExecSpec) Behaviour
 
 	mu         sync.Mutex
 	containers map[string]*container

@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if len(os.Args) == 5 && os.Args[1] == "test-exec" {
+		fmt.Fprintln(os.Stderr, execAgent(os.Args[2], os.Args[3], os.Args[4]))
+		os.Exit(1)
+	}
 	if len(os.Args) == 4 && os.Args[1] == "test-bare" {
 		n, _ := strconv.Atoi(os.Args[3])
 		if err := bare(os.Args[2], n); err != nil {

@@ -192,11 +192,17 @@ func (r *Runtime) Shutdown(ctx context.Context, leave bool) error {
 	return known(r.client.Shutdown(ctx, leave))
 }
 
-// known makes ErrNotFound of the monitor's word for it.
+// known makes ErrNotFound and ErrNotRunning of the monitor's words for them.
 func known(err error) error {
 	var refusal *link.Error
-	if errors.As(err, &refusal) && refusal.NotFound {
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	switch {
+	case refusal.NotFound:
 		return fmt.Errorf("%w: %w", runtime.ErrNotFound, err)
+	case refusal.NotRunning:
+		return fmt.Errorf("%w: %w", runtime.ErrNotRunning, err)
 	}
 	return err
 }
