@@ -87,6 +87,7 @@ func (c *Config) capabilities() []ecs.Attribute {
 		"com.amazonaws.ecs.capability.logging-driver.json-file",
 		"com.amazonaws.ecs.capability.logging-driver.none",
 		"com.amazonaws.ecs.capability.privileged-container",
+		"ecs.capability.container-health-check",
 		"ecs.capability.container-ordering",
 		"ecs.capability.task-cpu-mem-limit",
 		"ecs.capability.increased-task-cpu-limit",

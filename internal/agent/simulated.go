@@ -16,7 +16,6 @@ var simulated = []string{
 	"com.amazonaws.ecs.capability.task-iam-role",
 	"com.amazonaws.ecs.capability.task-iam-role-network-host",
 	"ecs.capability.aws-appmesh",
-	"ecs.capability.container-health-check",
 	"ecs.capability.container-restart-policy",
 	"ecs.capability.docker-plugin.local",
 	"ecs.capability.efs",

@@ -28,8 +28,9 @@ func Report(tx *state.Tx, now ecs.Millis, r acs.TaskState) error {
 	}
 	task := *old
 	changed := mergeContainers(&task, r.Containers)
-	changed = advance(&task, now, &r) || changed
-	changed = noticeEssential(&task, now, tx.Definitions.Get(task.Definition)) || changed
+	definition := tx.Definitions.Get(task.Definition)
+	changed = advance(&task, now, &r, definition) || changed
+	changed = noticeEssential(&task, now, definition) || changed
 	changed = attach(&task, r.Attachment) || changed
 	if task.LastStatus >= ecs.TaskStopped {
 		finish(&task, now, r.StopCode, r.Reason)
@@ -135,7 +136,7 @@ func sameBinding(a, b ecs.NetworkBinding) bool {
 func sameInt(a, b *int32) bool { return a == b || (a != nil && b != nil && *a == *b) }
 
 // advance moves the task's status forward and notes the moments of its life.
-func advance(task *ecs.Task, now ecs.Millis, r *acs.TaskState) bool {
+func advance(task *ecs.Task, now ecs.Millis, r *acs.TaskState, d *ecs.TaskDefinition) bool {
 	before := *task
 	task.LastStatus = max(task.LastStatus, min(r.Status, ecs.TaskStopped))
 	passThrough(task)
@@ -151,7 +152,7 @@ func advance(task *ecs.Task, now ecs.Millis, r *acs.TaskState) bool {
 	if task.LastStatus == ecs.TaskRunning {
 		setOnce(&task.StartedAt, now)
 	}
-	health := taskHealth(task)
+	health := taskHealth(task, d)
 	changed := task.LastStatus != before.LastStatus || task.ConnectivityAt != before.ConnectivityAt ||
 		task.PullStartedAt != before.PullStartedAt || task.PullStoppedAt != before.PullStoppedAt ||
 		task.ExecutionStoppedAt != before.ExecutionStoppedAt || task.StartedAt != before.StartedAt ||
@@ -166,11 +167,16 @@ func setOnce(at *ecs.Millis, v ecs.Millis) {
 	}
 }
 
-// taskHealth follows from the containers that are checked: UNHEALTHY if one is, HEALTHY if all are, else nothing known.
+// taskHealth follows from the essential containers that are checked: UNHEALTHY if one is, HEALTHY if all are, else nothing known.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/healthcheck.html
-func taskHealth(task *ecs.Task) ecs.HealthStatus {
+func taskHealth(task *ecs.Task, d *ecs.TaskDefinition) ecs.HealthStatus {
 	var out ecs.HealthStatus
 	for i := range task.Containers {
+		if d != nil && i < len(d.ContainerDefinitions) {
+			if essential := d.ContainerDefinitions[i].Essential; essential != nil && !*essential {
+				continue
+			}
+		}
 		switch task.Containers[i].HealthStatus {
 		case ecs.HealthUnhealthy:
 			return ecs.HealthUnhealthy

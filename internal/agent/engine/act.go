@@ -213,6 +213,7 @@ func (e *Engine) begun(t *task, i int, status *runtime.Status) {
 		left := time.Until(status.StartedAt.Add(time.Duration(*limit) * time.Second))
 		t.live[i].startup = time.AfterFunc(max(left, 0), func() { e.observe(t, func() { c.late = true }) })
 	}
+	e.followHealth(t, i, status)
 	e.spawn(func() { e.watch(t, i) })
 }
 
@@ -296,6 +297,7 @@ func (e *Engine) exited(t *task, i int, status *runtime.Status) {
 	}
 	stopTimer(t.live[i].patience)
 	stopTimer(t.live[i].startup)
+	t.stopHealth(i)
 	t.dirty, t.news = true, true
 	e.cfg.Log.Info("container ended", "task", t.run.ID, "container", s.Name, "exitCode", status.ExitCode, "oom", status.OOMKilled)
 	e.drain(t, i)

@@ -183,7 +183,9 @@ func (t *task) showContainer(i int, desired ecs.TaskStatus) metadata.Container {
 	}
 	v.Networks = []metadata.Network{network}
 	if s.HealthStatus != "" {
-		v.Health = &metadata.Health{Status: s.HealthStatus}
+		health := t.live[i].health
+		health.Status = s.HealthStatus
+		v.Health = &health
 	}
 	return v
 }

@@ -169,9 +169,6 @@ func TestUnsupportedIsRefused(t *testing.T) {
 		"volumes": func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) {
 			d.Volumes = []ecs.Volume{{Name: "v", EfsVolumeConfiguration: &ecs.EFSVolumeConfiguration{}}}
 		},
-		"healthCheck": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
-			c.HealthCheck = &ecs.HealthCheck{Command: []string{"CMD", "true"}}
-		},
 		"secrets":     func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.Secrets = []ecs.Secret{{Name: "S"}} },
 		"links":       func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.Links = []string{"b"} },
 		"volumesFrom": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.VolumesFrom = []ecs.VolumeFrom{{}} },

@@ -31,9 +31,11 @@ type condition uint8
 
 const (
 	// conditionStart: the other runs, or has run. conditionComplete: it has ended. conditionSuccess: it has ended with 0.
+	// conditionHealthy: it runs, and its last health check that changed anything found it well.
 	conditionStart condition = iota
 	conditionComplete
 	conditionSuccess
+	conditionHealthy
 )
 
 // dependency is one entry of dependsOn; on is the other container's place in the definition.
@@ -49,6 +51,8 @@ type observedContainer struct {
 	essential bool
 	// ran: its first instruction was reached. ok: it has ended with 0. failed: it could not be pulled, created or started.
 	ran, ok, failed bool
+	// healthy: its health check finds it well. It may come and go while the container runs.
+	healthy bool
 	// overdue: its stop timeout has passed since it was asked to end. late: its start timeout has passed since it started.
 	overdue, late bool
 	// draining: it has ended and the grace for its last output to be shipped is not over. held: its output is still being shipped.
@@ -157,11 +161,13 @@ func met(on *observedContainer, want condition) bool {
 		return on.ran && on.phase == phaseStopped
 	case conditionSuccess:
 		return on.ok && on.phase == phaseStopped
+	case conditionHealthy:
+		return on.healthy && on.phase == phaseRunning
 	}
 	return false
 }
 
-// possible tells whether all that a container waits for may still come. The time that a dependency has to complete is its
+// possible tells whether all that a container waits for may still come. The time that a dependency has to complete, or to be well, is its
 // own startTimeout.
 func possible(o *observed, c *observedContainer) bool {
 	for _, d := range c.needs {

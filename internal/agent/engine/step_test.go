@@ -15,7 +15,7 @@ func drawTask(t *rapid.T) *observed {
 		c.essential = i == 0 || rapid.Bool().Draw(t, "essential")
 		for on := range i {
 			if rapid.IntRange(0, 2).Draw(t, "depends") == 0 {
-				c.needs = append(c.needs, dependency{on, condition(rapid.IntRange(0, 2).Draw(t, "condition"))})
+				c.needs = append(c.needs, dependency{on, condition(rapid.IntRange(0, 3).Draw(t, "condition"))})
 			}
 		}
 	}
@@ -72,6 +72,7 @@ func happen(t *rapid.T, o *observed, stubborn []bool) bool {
 			if !c.late {
 				may = append(may, func() { c.late = true })
 			}
+			may = append(may, func() { c.healthy = !c.healthy })
 		case c.draining:
 			may = append(may, func() { c.draining = false })
 		case c.held:
@@ -166,6 +167,10 @@ func TestStepOrders(t *testing.T) {
 		"SUCCESS is met":       {observed{containers: []observedContainer{{phase: phaseStopped, ran: true, ok: true}, {phase: phasePulled, needs: []dependency{{0, conditionSuccess}}}}}, action{doStart, 1}},
 		"SUCCESS fails":        {observed{containers: []observedContainer{{phase: phaseStopped, ran: true}, {phase: phasePulled, needs: []dependency{{0, conditionSuccess}}}}}, action{doEnd, 1}},
 		"COMPLETE comes late":  {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, late: true}, {phase: phasePulled, needs: []dependency{{0, conditionComplete}}}}}, action{doEnd, 1}},
+		"HEALTHY waits":        {observed{containers: []observedContainer{{phase: phaseRunning, ran: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{}},
+		"HEALTHY is met":       {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, healthy: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{doStart, 1}},
+		"HEALTHY comes late":   {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, late: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{doEnd, 1}},
+		"HEALTHY cannot come":  {observed{containers: []observedContainer{{phase: phaseStopped, ran: true, healthy: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{doEnd, 1}},
 		"START of one that failed": {observed{containers: []observedContainer{{phase: phaseStopped, failed: true}, {phase: phasePulled, needs: []dependency{{0, conditionStart}}}}},
 			action{doEnd, 1}},
 		"dependents stop first": {observed{stopping: true, containers: []observedContainer{running, {phase: phaseRunning, needs: []dependency{{0, conditionStart}}}}}, action{doAsk, 1}},

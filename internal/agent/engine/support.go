@@ -40,9 +40,6 @@ var refusals = []refusal{
 	{"dockerSecurityOptions", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.DockerSecurityOptions) > 0 }},
 	{"environmentFiles", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.EnvironmentFiles) > 0 }},
 	{"firelensConfiguration", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.FirelensConfiguration != nil }},
-	{"healthCheck", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
-		return c.HealthCheck != nil && !slices.Equal(c.HealthCheck.Command, []string{"NONE"})
-	}},
 	{"links", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Links) > 0 }},
 	{"repositoryCredentials", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.RepositoryCredentials != nil }},
 	{"resourceRequirements", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.ResourceRequirements) > 0 }},

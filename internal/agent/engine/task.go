@@ -12,6 +12,7 @@ import (
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/agent/journal"
 	"roadstead.dev/roadstead/internal/agent/logs"
+	"roadstead.dev/roadstead/internal/agent/metadata"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -40,6 +41,9 @@ type liveContainer struct {
 	shipment logs.Shipment
 	// patience is the timer of a stop timeout, and startup that of a start timeout.
 	patience, startup *time.Timer
+	// health is what the last health check found, and endHealth ends them.
+	health    metadata.Health
+	endHealth func()
 }
 
 // maxReason is how long ECS lets a reason be, in bytes.
@@ -92,9 +96,9 @@ func fileName(s string) bool {
 	return true
 }
 
-var conditions = map[string]condition{"START": conditionStart, "COMPLETE": conditionComplete, "SUCCESS": conditionSuccess}
+var conditions = map[string]condition{"START": conditionStart, "COMPLETE": conditionComplete, "SUCCESS": conditionSuccess, "HEALTHY": conditionHealthy}
 
-// resolveDependencies reads dependsOn. HEALTHY is refused here as long as the agent has no health checks.
+// resolveDependencies reads dependsOn.
 func (t *task) resolveDependencies(names map[string]int) error {
 	failed := func(why string, args ...any) error {
 		//lint:ignore ST1005 these are ECS's own words
@@ -109,6 +113,9 @@ func (t *task) resolveDependencies(names map[string]int) error {
 			want, ok := conditions[d.Condition]
 			if !ok {
 				return failed("this agent does not support condition %q", d.Condition)
+			}
+			if want == conditionHealthy && healthCheckOf(&t.definition.ContainerDefinitions[on]) == nil {
+				return failed("container %q has no health check", d.ContainerName)
 			}
 			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{on, want})
 		}

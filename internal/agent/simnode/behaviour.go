@@ -24,6 +24,9 @@ const (
 	labelIgnoreTerm = labelPrefix + "ignore-sigterm"
 	labelStopDelay  = labelPrefix + "stop-delay"
 	labelStopCode   = labelPrefix + "stop-code"
+	labelHealth     = labelPrefix + "health"
+	labelWellAfter  = labelPrefix + "healthy-after"
+	labelIllAfter   = labelPrefix + "unhealthy-after"
 )
 
 // Behaviour reads what a container does from its command, and then from its labels, which have the last word.

@@ -54,7 +54,7 @@ func New(cfg Config) (*agent.Agent, error) {
 		},
 		Version: "1.100.0", Commit: "simulated", RuntimeVersion: "25.0.8",
 		Images:  newImages(),
-		Runtime: &fake.Runtime{Behave: Behaviour, Output: output.Write},
+		Runtime: &fake.Runtime{Behave: Behaviour, BehaveExec: Exec, Output: output.Write},
 		Network: newNetwork(), Logs: output, Log: cfg.Log.With("node", cfg.Index),
 	})
 }
