@@ -11,6 +11,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/agent/engine"
+	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -89,10 +90,17 @@ func (c *Config) capabilities() []ecs.Attribute {
 		"com.amazonaws.ecs.capability.privileged-container",
 		"ecs.capability.container-health-check",
 		"ecs.capability.container-ordering",
+		"ecs.capability.docker-plugin.local",
 		"ecs.capability.task-cpu-mem-limit",
 		"ecs.capability.increased-task-cpu-limit",
 	}
 	names = append(names, engine.NativeFeatures...)
+	if runtime.HasAppArmor() {
+		names = append(names, "com.amazonaws.ecs.capability.apparmor")
+	}
+	if runtime.HasSELinux() {
+		names = append(names, "com.amazonaws.ecs.capability.selinux")
+	}
 	for _, v := range dockerAPIs {
 		names = append(names, "com.amazonaws.ecs.capability.docker-remote-api."+v)
 	}

@@ -89,6 +89,9 @@ type Engine struct {
 	ending sync.Mutex
 	ended  bool
 
+	// volumes is held while volumes are looked up, made and filled.
+	volumes sync.Mutex
+
 	mu          sync.Mutex
 	tasks       map[ecs.TaskID]*task
 	definitions map[ecs.DefinitionID]*ecs.TaskDefinition

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"roadstead.dev/roadstead/internal/agent/volume"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -17,7 +18,8 @@ import (
 //
 //	DATA/logs/TASK.CONTAINER.json   the output, .1, .2... where it was rotated
 //	DATA/logs/TASK.CONTAINER/       or, for log drivers that ship it, a directory to be watched: log.json and how far it is shipped
-//	DATA/volumes/TASK/NAME/         empty volumes
+//	DATA/volumes/TASK/NAME/         volumes that go with the task; CONTAINER.PATH is what an image asked for
+//	DATA/shared-volumes/NAME/       Docker volumes of scope shared
 //	RUN/TASK/CONTAINER.hosts...     what is mounted at /etc
 type layout struct{ data, run string }
 
@@ -51,7 +53,7 @@ func (l layout) make() error {
 	if l.none() {
 		return nil
 	}
-	for _, dir := range []string{l.logs(), l.volumes(), l.run} {
+	for _, dir := range []string{l.logs(), l.volumes(), l.shared(), l.run} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make the tasks' directories: %w", err)
 		}
@@ -64,7 +66,7 @@ func (l layout) remove(id ecs.TaskID) error {
 	if l.none() {
 		return nil
 	}
-	if err := errors.Join(os.RemoveAll(filepath.Join(l.run, id.String())), os.RemoveAll(filepath.Join(l.volumes(), id.String()))); err != nil {
+	if err := errors.Join(os.RemoveAll(filepath.Join(l.run, id.String())), volume.Remove(filepath.Join(l.volumes(), id.String()))); err != nil {
 		return fmt.Errorf("remove the task's files: %w", err)
 	}
 	return nil
@@ -112,7 +114,7 @@ func (l layout) sweep(known func(ecs.TaskID) bool) error {
 				continue
 			}
 			if id, err := ecs.ParseTaskID(name[:32]); err == nil && !known(id) {
-				errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+				errs = append(errs, volume.Remove(filepath.Join(dir, name)))
 			}
 		}
 	}

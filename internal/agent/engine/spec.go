@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -84,12 +83,7 @@ func (t *task) makeSpec(i int, image *runtime.Image, region string) (*runtime.Sp
 	for _, u := range c.Ulimits {
 		spec.Ulimits = append(spec.Ulimits, runtime.Ulimit{Name: u.Name, Soft: limit(u.SoftLimit), Hard: limit(u.HardLimit)})
 	}
-	if l := c.LinuxParameters; l != nil {
-		spec.Init = set(l.InitProcessEnabled)
-		if l.Capabilities != nil {
-			spec.CapAdd, spec.CapDrop = l.Capabilities.Add, l.Capabilities.Drop
-		}
-	}
+	linux(spec, c)
 	for _, s := range c.SystemControls {
 		if spec.Sysctls == nil {
 			spec.Sysctls = map[string]string{}
@@ -162,45 +156,6 @@ func (t *task) limit(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 		spec.MemoryLimit = bytes
 	}
 	return nil
-}
-
-// mounts resolves mountPoints. A host volume without a sourcePath is an empty directory that lives as long as the task.
-func (t *task) mounts(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
-	if t.engine.cfg.Simulated {
-		return nil
-	}
-	for _, m := range c.MountPoints {
-		source, err := t.volume(m.SourceVolume)
-		if err != nil {
-			return err
-		}
-		spec.Mounts = append(spec.Mounts, runtime.Mount{Source: source, Target: m.ContainerPath, ReadOnly: set(m.ReadOnly)})
-	}
-	return nil
-}
-
-func (t *task) volume(name string) (path string, err error) {
-	for _, v := range t.definition.Volumes {
-		if v.Name != name {
-			continue
-		}
-		if v.Host != nil && v.Host.SourcePath != "" {
-			// Docker makes the directory of a bind mount that is not there.
-			if err := os.MkdirAll(v.Host.SourcePath, 0o755); err != nil && !os.IsExist(err) {
-				return "", fmt.Errorf("volume %s: %w", name, err)
-			}
-			return v.Host.SourcePath, nil
-		}
-		if t.engine.files.none() {
-			return "", fmt.Errorf("volume %s: this agent keeps no files", name)
-		}
-		path := t.engine.files.volume(t.run.ID, name)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return "", fmt.Errorf("volume %s: %w", name, err)
-		}
-		return path, nil
-	}
-	return "", fmt.Errorf("mountPoints name volume %q, which the task definition does not have", name)
 }
 
 // logSpec says where the output goes. max-size and max-file are json-file's, with Docker's units.

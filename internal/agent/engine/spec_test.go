@@ -160,7 +160,7 @@ func TestRestOfSpec(t *testing.T) {
 // TestUnsupportedIsRefused asks for every feature that the agent lacks.
 func TestUnsupportedIsRefused(t *testing.T) {
 	yes := ptr(true)
-	seconds := ptr(int32(1))
+
 	for feature, change := range map[string]func(d *ecs.TaskDefinition, c *ecs.ContainerDefinition){
 		"awsvpc":      func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.NetworkMode = "awsvpc" },
 		"pidMode":     func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.PidMode = "host" },
@@ -169,17 +169,13 @@ func TestUnsupportedIsRefused(t *testing.T) {
 		"volumes": func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) {
 			d.Volumes = []ecs.Volume{{Name: "v", EfsVolumeConfiguration: &ecs.EFSVolumeConfiguration{}}}
 		},
-		"secrets":     func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.Secrets = []ecs.Secret{{Name: "S"}} },
-		"links":       func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.Links = []string{"b"} },
-		"volumesFrom": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.VolumesFrom = []ecs.VolumeFrom{{}} },
+		"secrets": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.Secrets = []ecs.Secret{{Name: "S"}} },
+		"links":   func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.Links = []string{"b"} },
 		"restart": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
 			c.RestartPolicy = &ecs.ContainerRestartPolicy{Enabled: yes}
 		},
 		"driver": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
 			c.LogConfiguration = &ecs.LogConfiguration{LogDriver: "splunk"}
-		},
-		"linuxParam": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
-			c.LinuxParameters = &ecs.LinuxParameters{Swappiness: seconds}
 		},
 		"PortRange": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
 			c.PortMappings = []ecs.PortMapping{{ContainerPortRange: "1-2"}}
@@ -201,9 +197,16 @@ func TestUnsupportedIsRefused(t *testing.T) {
 
 func TestBadTasksAreRefused(t *testing.T) {
 	for name, change := range map[string]func(d *ecs.TaskDefinition){
-		"no containers":      func(d *ecs.TaskDefinition) { d.ContainerDefinitions = nil },
-		"two of one name":    func(d *ecs.TaskDefinition) { d.ContainerDefinitions[1].Name = "a" },
-		"a path for a name":  func(d *ecs.TaskDefinition) { d.ContainerDefinitions[1].Name = "../../etc" },
+		"no containers":     func(d *ecs.TaskDefinition) { d.ContainerDefinitions = nil },
+		"two of one name":   func(d *ecs.TaskDefinition) { d.ContainerDefinitions[1].Name = "a" },
+		"a path for a name": func(d *ecs.TaskDefinition) { d.ContainerDefinitions[1].Name = "../../etc" },
+		"volumes of nobody": func(d *ecs.TaskDefinition) {
+			d.ContainerDefinitions[0].VolumesFrom = []ecs.VolumeFrom{{SourceContainer: "z"}}
+		},
+		"volumes of each other": func(d *ecs.TaskDefinition) {
+			d.ContainerDefinitions[0].VolumesFrom = []ecs.VolumeFrom{{SourceContainer: "b"}}
+			d.ContainerDefinitions[1].VolumesFrom = []ecs.VolumeFrom{{SourceContainer: "a"}}
+		},
 		"a path as a volume": func(d *ecs.TaskDefinition) { d.Volumes = []ecs.Volume{{Name: "../x"}} },
 		"unknown dependency": func(d *ecs.TaskDefinition) {
 			d.ContainerDefinitions[0].DependsOn = []ecs.ContainerDependency{{ContainerName: "z", Condition: "START"}}

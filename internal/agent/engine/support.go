@@ -3,7 +3,9 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -12,6 +14,10 @@ import (
 type refusal struct {
 	feature string
 	used    func(d *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool
+}
+
+func hasPrefix(options []string, prefix string) bool {
+	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, prefix) })
 }
 
 func set(b *bool) bool { return b != nil && *b }
@@ -30,14 +36,27 @@ var refusals = []refusal{
 	{"proxyConfiguration", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.ProxyConfiguration != nil }},
 	{"inferenceAccelerators", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return len(d.InferenceAccelerators) > 0 }},
 	{"enableFaultInjection", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return set(d.EnableFaultInjection) }},
-	{"volumes other than host volumes", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
+	{"volumes of EFS, FSx and S3, nor volumes configured at launch", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
 		return slices.ContainsFunc(d.Volumes, func(v ecs.Volume) bool {
-			return v.DockerVolumeConfiguration != nil || v.EfsVolumeConfiguration != nil || v.FsxWindowsFileServerVolumeConfiguration != nil ||
+			return v.EfsVolumeConfiguration != nil || v.FsxWindowsFileServerVolumeConfiguration != nil ||
 				v.S3filesVolumeConfiguration != nil || set(v.ConfiguredAtLaunch)
 		})
 	}},
+	{"volume drivers other than local", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
+		return slices.ContainsFunc(d.Volumes, func(v ecs.Volume) bool {
+			return v.DockerVolumeConfiguration != nil && v.DockerVolumeConfiguration.Driver != "" && v.DockerVolumeConfiguration.Driver != "local"
+		})
+	}},
 	{"credentialSpecs", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.CredentialSpecs) > 0 }},
-	{"dockerSecurityOptions", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.DockerSecurityOptions) > 0 }},
+	{"dockerSecurityOptions apparmor, for want of AppArmor on the machine", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return hasPrefix(c.DockerSecurityOptions, "apparmor") && !runtime.HasAppArmor()
+	}},
+	{"dockerSecurityOptions label, for want of SELinux on the machine", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return hasPrefix(c.DockerSecurityOptions, "label") && !runtime.HasSELinux()
+	}},
+	{"credential specs", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return hasPrefix(c.DockerSecurityOptions, "credentialspec")
+	}},
 	{"environmentFiles", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.EnvironmentFiles) > 0 }},
 	{"firelensConfiguration", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.FirelensConfiguration != nil }},
 	{"links", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Links) > 0 }},
@@ -47,7 +66,6 @@ var refusals = []refusal{
 		return c.RestartPolicy != nil && set(c.RestartPolicy.Enabled)
 	}},
 	{"secrets", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Secrets) > 0 }},
-	{"volumesFrom", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.VolumesFrom) > 0 }},
 	{"containerPortRange", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
 		return slices.ContainsFunc(c.PortMappings, func(p ecs.PortMapping) bool { return p.ContainerPortRange != "" })
 	}},
@@ -56,10 +74,6 @@ var refusals = []refusal{
 	}},
 	{"logConfiguration's secretOptions", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
 		return c.LogConfiguration != nil && len(c.LogConfiguration.SecretOptions) > 0
-	}},
-	{"linuxParameters' devices, maxSwap, sharedMemorySize, swappiness and tmpfs", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
-		l := c.LinuxParameters
-		return l != nil && (len(l.Devices) > 0 || l.MaxSwap != nil || l.SharedMemorySize != nil || l.Swappiness != nil || len(l.Tmpfs) > 0)
 	}},
 }
 

@@ -120,6 +120,9 @@ func (t *task) resolveDependencies(names map[string]int) error {
 			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{on, want})
 		}
 	}
+	if err := t.needsOfVolumes(names); err != nil {
+		return failed("%v", err)
+	}
 	if circular(&t.seen) {
 		return failed("they are circular")
 	}

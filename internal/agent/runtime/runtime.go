@@ -113,6 +113,7 @@ type Spec struct {
 	CapDrop        []string
 	Ulimits        []Ulimit
 	Sysctls        map[string]string
+	Linux          Linux
 	// Init runs a minimal init process as pid 1, which reaps zombies and forwards signals.
 	Init     bool
 	Terminal bool
@@ -126,6 +127,9 @@ type Spec struct {
 type Mount struct {
 	Source, Target string
 	ReadOnly       bool
+	// Type is a file system's, mounted from Source (a device, or just a name) with Options; "" is a bind mount.
+	Type    string
+	Options []string
 }
 
 // Ulimit is a resource limit by its Docker name: nofile, nproc...

@@ -38,12 +38,27 @@ func (h *host) mounts(s *runtime.Spec) ([]specs.Mount, error) {
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{access, "nosuid", "noexec", "nodev"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=67108864"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + shmSize(s)}},
 	}
 	if s.Init {
 		mounts = append(mounts, specs.Mount{Destination: initPath, Type: "bind", Source: h.init, Options: []string{"bind", "ro"}})
 	}
+	for _, t := range s.Linux.Tmpfs {
+		m, err := tmpfs(t)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, m)
+	}
 	for _, m := range s.Mounts {
+		if m.Type != "" {
+			m, err := fileSystem(m)
+			if err != nil {
+				return nil, err
+			}
+			mounts = append(mounts, m)
+			continue
+		}
 		if !filepath.IsAbs(m.Source) || !path.IsAbs(m.Target) || path.Clean(m.Target) == "/" {
 			return nil, fmt.Errorf("cannot mount %q at %q: both must be absolute paths", m.Source, m.Target)
 		}

@@ -39,12 +39,18 @@ func (h *host) spec(s *runtime.Spec, netNS string) (*specs.Spec, error) {
 		Linux:    &specs.Linux{Resources: resources, Sysctl: s.Sysctls, Namespaces: h.namespaces(netNS)},
 	}
 	process.Env = environment(s, hostname)
+	if err := h.secure(s, spec); err != nil {
+		return nil, err
+	}
 	if spec.Mounts, err = h.mounts(s); err != nil {
 		return nil, err
 	}
 	if s.Privileged {
 		spec.Linux.Devices, err = hostDevices()
 		return spec, err
+	}
+	if err := addDevices(s.Linux.Devices, spec); err != nil {
+		return nil, err
 	}
 	spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = maskedPaths, readonlyPaths
 	return spec, nil
@@ -160,6 +166,9 @@ func (h *host) resources(s *runtime.Spec) (*specs.LinuxResources, error) {
 		if h.swapLimited {
 			r.Memory.Swap = &limit
 		}
+	}
+	if err := h.swap(s, r); err != nil {
+		return nil, err
 	}
 	if s.MemoryReservation > 0 {
 		reservation := s.MemoryReservation
