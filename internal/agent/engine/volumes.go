@@ -91,7 +91,7 @@ func (t *task) ownMounts(c *ecs.ContainerDefinition, image *runtime.Image) ([]ru
 		if err != nil {
 			return nil, err
 		}
-		m.Target, m.ReadOnly = p.ContainerPath, set(p.ReadOnly)
+		m.Target, m.ReadOnly = p.ContainerPath, m.ReadOnly || set(p.ReadOnly)
 		mounts = append(mounts, m)
 	}
 	return mounts, nil
