@@ -84,7 +84,7 @@ func checkRegistration(t *testing.T, body map[string]any) {
 	if names["rack"] != "7" {
 		t.Errorf("custom attribute: %v", names["rack"])
 	}
-	for _, never := range []string{"com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.container-health-check", "ecs.capability.task-eni"} {
+	for _, never := range []string{"com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.efs", "ecs.capability.task-eni"} {
 		if _, ok := names[never]; ok {
 			t.Errorf("registered with %s, which it cannot do", never)
 		}
