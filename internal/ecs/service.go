@@ -72,7 +72,9 @@ type Progress struct {
 	UnplacedAt Millis `json:"unplacedAt,omitempty"`
 	// Rebalancing is how many tasks are being moved to other zones; RebalanceAt is until when that may take, and when the next such move
 	// may begin.
-	Rebalancing int32  `json:"rebalancing,omitempty"`
+	Rebalancing int32 `json:"rebalancing,omitempty"`
+	// Blocked says that the event has been given of a deployment whose percentages let nothing be started or stopped.
+	Blocked     bool   `json:"blocked,omitempty"`
 	RebalanceAt Millis `json:"rebalanceAt,omitempty"`
 }
 

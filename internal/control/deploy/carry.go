@@ -107,6 +107,10 @@ func (w *work) take(d *decision) {
 		w.move(d)
 	case turnMoved:
 		w.moved()
+	case turnBlocked:
+		s.Progress.Blocked = true
+		w.event("was unable to stop or start tasks during a deployment because of the service deployment configuration. " +
+			"Update the minimumHealthyPercent or maximumPercent value and try again.")
 	case turnAlarm:
 		w.alarm()
 	case turnHookFailed:

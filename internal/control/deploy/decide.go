@@ -53,6 +53,8 @@ const (
 	turnAlarm
 	turnHookFailed
 	turnHookExpired
+	// turnBlocked: the percentages let nothing be started or stopped.
+	turnBlocked
 	// turnMove and turnMoved: tasks are to be moved to other zones, and have been.
 	turnMove
 	turnMoved
@@ -197,6 +199,16 @@ func (d *decision) keep(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ec
 	}
 	d.decideStarts(now, s, &c)
 	d.decideStops(now, t, s, &c)
+	if d.turn == noTurn && !held && blocked(s, &c) && d.start == 0 && len(d.stops) == 0 && !s.Progress.Blocked {
+		d.turn = turnBlocked
+	}
+}
+
+// blocked tells whether a deployment waits for a change of its percentages: with one task, say, 50 percent are one, rounded up, and
+// 150 percent are one, rounded down.
+func blocked(s *ecs.Service, c *census) bool {
+	return s.Deployments[0].RolloutState == ecs.RolloutInProgress && c.primary.Wanted < s.DesiredCount && c.wanted >= highest(s) && c.healthy <= lowest(s) &&
+		lowest(s) >= highest(s)
 }
 
 // decideEnd stops what a deleted service has.

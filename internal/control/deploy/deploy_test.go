@@ -298,3 +298,22 @@ func TestWaitsForAnAgent(t *testing.T) {
 		w.wantRunning(map[string]int{"web:1": 300})
 	})
 }
+
+// TestBlocked tells of percentages that let nothing happen, once, and goes on when they are changed.
+func TestBlocked(t *testing.T) {
+	inWorld(t, 1, func(w *world) {
+		w.service("s", "web", 1, func(s *ecs.Service) {
+			s.DeploymentConfiguration.MinimumHealthyPercent, s.DeploymentConfiguration.MaximumPercent = 50, 150
+		})
+		pass(30 * time.Second)
+		w.deploy("s", "second", "web", 2)
+		pass(time.Hour)
+		const why = "was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+		if e := w.events("s"); len(e) != 4 || e[3] != why {
+			t.Errorf("%q", e)
+		}
+		w.change("s", func(s *ecs.Service) { s.DeploymentConfiguration.MaximumPercent = 200 })
+		pass(time.Minute)
+		w.wantRunning(map[string]int{"web:2": 1})
+	})
+}
