@@ -27,11 +27,11 @@ func TestHealthOfTasks(t *testing.T) {
 	in := up(t)
 	in.register("checked", types.NetworkModeNone,
 		types.ContainerDefinition{
-			Name: aws.String("app"), Command: []string{"sh", "-c", "sleep 2; touch /tmp/well; sleep 6; rm /tmp/well; sleep 1000"},
+			Name: aws.String("app"), StopTimeout: aws.Int32(2), Command: []string{"sh", "-c", "sleep 2; touch /tmp/well; sleep 6; rm /tmp/well; sleep 1000"},
 			HealthCheck: &types.HealthCheck{Command: []string{"CMD-SHELL", "test -e /tmp/well || exit 1"}, Interval: aws.Int32(5), Retries: aws.Int32(1), StartPeriod: aws.Int32(300)},
 		},
 		types.ContainerDefinition{
-			Name: aws.String("late"), Command: []string{"sleep", "1000"}, Essential: aws.Bool(false),
+			Name: aws.String("late"), StopTimeout: aws.Int32(2), Command: []string{"sleep", "1000"}, Essential: aws.Bool(false),
 			DependsOn: []types.ContainerDependency{{ContainerName: aws.String("app"), Condition: types.ContainerConditionHealthy}},
 		})
 	arn := in.runTask("checked")
