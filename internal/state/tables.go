@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/secrets"
 )
 
 // Tables is all there is, at one moment. What only reads takes a *Tables, which a [View] and a [Tx] both have.
@@ -26,6 +27,11 @@ type Tables struct {
 	// ServiceDeployments and ServiceRevisions are by CLUSTER/SERVICE/ID, those of the past included.
 	ServiceDeployments *Records[ecs.ServiceDeployment]
 	ServiceRevisions   *Records[ecs.ServiceRevision]
+	// Secrets and Parameters are by name, their values by name and version; only the values are secret, and are encrypted.
+	Secrets         *Records[secrets.Secret]
+	SecretValues    *Records[secrets.SecretValue]
+	Parameters      *Records[secrets.Parameter]
+	ParameterValues *Records[secrets.ParameterValue]
 
 	derived *derived
 }
@@ -60,6 +66,10 @@ const (
 	serviceEventsTable
 	serviceDeploymentsTable
 	serviceRevisionsTable
+	secretsTable
+	secretValuesTable
+	parametersTable
+	parameterValuesTable
 	tableCount
 )
 
@@ -91,6 +101,10 @@ var (
 	}
 	serviceDeployments = recordKind[ecs.ServiceDeployment]{id: serviceDeploymentsTable, first: "service-deployments", key: (*ecs.ServiceDeployment).Key}
 	serviceRevisions   = recordKind[ecs.ServiceRevision]{id: serviceRevisionsTable, first: "service-revisions", key: (*ecs.ServiceRevision).Key}
+	secretRecords      = recordKind[secrets.Secret]{id: secretsTable, first: "secrets", key: (*secrets.Secret).Key}
+	secretValues       = recordKind[secrets.SecretValue]{id: secretValuesTable, first: "secret-values", key: (*secrets.SecretValue).Key}
+	parameters         = recordKind[secrets.Parameter]{id: parametersTable, first: "parameters", key: (*secrets.Parameter).Key}
+	parameterValues    = recordKind[secrets.ParameterValue]{id: parameterValuesTable, first: "parameter-values", key: (*secrets.ParameterValue).Key}
 )
 
 func newTables(w *writer) *Tables {
@@ -110,6 +124,10 @@ func newTables(w *writer) *Tables {
 		ServiceEvents:      newRecords(w, serviceEvents),
 		ServiceDeployments: newRecords(w, serviceDeployments),
 		ServiceRevisions:   newRecords(w, serviceRevisions),
+		Secrets:            newRecords(w, secretRecords),
+		SecretValues:       newRecords(w, secretValues),
+		Parameters:         newRecords(w, parameters),
+		ParameterValues:    newRecords(w, parameterValues),
 		derived:            d,
 	}
 }
@@ -131,6 +149,10 @@ func (t *Tables) copy(w *writer) *Tables {
 		ServiceEvents:      t.ServiceEvents.copy(w),
 		ServiceDeployments: t.ServiceDeployments.copy(w),
 		ServiceRevisions:   t.ServiceRevisions.copy(w),
+		Secrets:            t.Secrets.copy(w),
+		SecretValues:       t.SecretValues.copy(w),
+		Parameters:         t.Parameters.copy(w),
+		ParameterValues:    t.ParameterValues.copy(w),
 		derived:            d,
 	}
 }
@@ -150,6 +172,10 @@ func (t *Tables) table(id tableID) anyTable {
 		serviceEventsTable:      t.ServiceEvents,
 		serviceDeploymentsTable: t.ServiceDeployments,
 		serviceRevisionsTable:   t.ServiceRevisions,
+		secretsTable:            t.Secrets,
+		secretValuesTable:       t.SecretValues,
+		parametersTable:         t.Parameters,
+		parameterValuesTable:    t.ParameterValues,
 	}[id]
 }
 
