@@ -16,6 +16,7 @@ import (
 // planeFlags are what `up` and `server` both take.
 type planeFlags struct {
 	dataDir, listen, account, region string
+	secretsKey                       string
 	etcd                             []string
 	settings                         settingsFlags
 }
@@ -26,6 +27,7 @@ func (f *planeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.account, "account", "000000000000", "AWS account id to play, 12 digits")
 	cmd.Flags().StringVar(&f.region, "region", "us-east-1", "AWS region to play")
 	cmd.Flags().StringSliceVar(&f.etcd, "etcd-endpoints", nil, "client addresses of an etcd to keep the state in, in place of the built-in one")
+	cmd.Flags().StringVar(&f.secretsKey, "secrets-key", "", "file with the key that secrets are encrypted with; made if it is not there (default secrets.key in the data directory)")
 	f.settings.add(cmd)
 }
 
@@ -46,7 +48,7 @@ func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
 	}
 	return devcluster.Config{
 		Settings: settings,
-		DataDir:  f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, Log: log,
+		DataDir:  f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, SecretsKey: f.secretsKey, Log: log,
 		Place: ecs.Place{Account: f.account, Region: f.region},
 	}, nil
 }

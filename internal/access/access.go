@@ -28,6 +28,9 @@ var allowed = map[wire.CallerType]map[string][]string{
 		"ecs":  {"Describe*", "List*", "GetTaskProtection", "UpdateTaskProtection"},
 		"logs": {"CreateLogGroup", "CreateLogStream", "PutLogEvents", "Describe*", "FilterLogEvents", "GetLogEvents", "StartLiveTail", "ListTagsForResource"},
 		"sts":  {"GetCallerIdentity"},
+		// Which secrets and parameters is for the operation to say.
+		"secretsmanager": {"GetSecretValue"},
+		"ssm":            {"GetParameter", "GetParameters"},
 	},
 }
 

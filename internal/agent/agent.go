@@ -74,6 +74,7 @@ type Agent struct {
 	engine   *engine.Engine
 	api      *ecs.Client
 	identity identity
+	lender   *lender
 	// lock and journal are open from New until Run has ended; nil without a DataDir.
 	lock    *os.File
 	journal *journal.File
@@ -98,7 +99,9 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Metadata != nil {
 		endpoint = &cfg.Metadata.Endpoint
 	}
+	a.lender = newLender(cfg)
 	a.engine = engine.New(engine.Config{
+		Secrets:  &secretSource{cfg, a.lender},
 		Endpoint: endpoint, Zone: zone(cfg.Attributes),
 		Runtime: cfg.Runtime, Images: cfg.Images, Journal: a.tasks(), Recovered: records, DataDir: cfg.DataDir, RunDir: cfg.RunDir,
 		Network: cfg.Network, Logs: cfg.Logs, Log: cfg.Log,

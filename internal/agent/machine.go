@@ -93,6 +93,9 @@ func (c *Config) capabilities() []ecs.Attribute {
 		"ecs.capability.docker-plugin.local",
 		"ecs.capability.task-cpu-mem-limit",
 		"ecs.capability.increased-task-cpu-limit",
+		"ecs.capability.private-registry-authentication.secretsmanager",
+		"ecs.capability.secrets.asm.environment-variables",
+		"ecs.capability.secrets.ssm.environment-variables",
 	}
 	names = append(names, engine.NativeFeatures...)
 	if runtime.HasAppArmor() {

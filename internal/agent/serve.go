@@ -42,7 +42,7 @@ func (a *Agent) serve(ctx context.Context) error {
 	}
 	srv := &http.Server{
 		Handler: metadata.New(metadata.Config{
-			Source: a.engine.Metadata(), Lend: newLender(a.cfg).lend, Protection: protection{a.api}, Log: a.cfg.Log,
+			Source: a.engine.Metadata(), Lend: a.lender.lend, Protection: protection{a.api}, Log: a.cfg.Log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 	}

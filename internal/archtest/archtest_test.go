@@ -32,7 +32,7 @@ var rules = []rule{
 	{"internal/lifecycle", []string{"internal/ecs", "internal/fault", "internal/state", "internal/acs"}, "the rules of a task's life are the same for the API, agents and controllers"},
 	{"internal/placement/query", []string{"internal/ecs"}, "the query language asks an instance's facts, and knows nothing of where they are kept"},
 	{"internal/placement", []string{"internal/ecs", "internal/fault", "internal/state", "internal/placement/query"}, "scheduling is a pure function of the state"},
-	{"internal/control/...", []string{"internal/ecs", "internal/fault", "internal/state", "internal/lifecycle", "internal/placement", "internal/control/loop"}, "controllers meet in the state, never in each other, the API or the wire"},
+	{"internal/control/...", []string{"internal/ecs", "internal/fault", "internal/secrets", "internal/state", "internal/lifecycle", "internal/placement", "internal/control/loop"}, "controllers meet in the state, never in each other, the API or the wire"},
 	{"internal/logstore/...", []string{"internal/fault", "internal/logstore/..."}, "log events are kept apart from the cluster's state"},
 	{"internal/api/...", []string{"internal/ecs", "internal/fault", "internal/state", "internal/wire", "internal/acs", "internal/lifecycle", "internal/placement/...", "internal/logstore/...", "internal/secrets", "internal/api/..."}, "handlers translate the wire to the state"},
 	{"internal/nodelink/payload", []string{"internal/ecs"}, "what Amazon's agent is told follows from the task alone"},

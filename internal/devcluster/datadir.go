@@ -25,6 +25,7 @@ const ProfileName = "roadstead"
 // DataDir is an installation's directory. What is where:
 //
 //	keys.json        the root key and the master secret
+//	secrets.key      what the values of secrets and parameters are encrypted with
 //	aws/             config and credentials files for AWS clients
 //	etcd/            the state
 //	logs/            log events
@@ -39,6 +40,9 @@ func (d DataDir) path(name string) string { return filepath.Join(string(d), name
 
 // Keys is the file of the installation's keys.
 func (d DataDir) Keys() string { return d.path("keys.json") }
+
+// SecretsKey is the key file of the secrets.
+func (d DataDir) SecretsKey() string { return d.path("secrets.key") }
 
 // AWS is the directory of the config and credentials files.
 func (d DataDir) AWS() string { return d.path("aws") }

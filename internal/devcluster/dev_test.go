@@ -24,6 +24,7 @@ import (
 	domain "roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
+	"roadstead.dev/roadstead/internal/secrets"
 	"roadstead.dev/roadstead/internal/state/memkv"
 )
 
@@ -318,7 +319,7 @@ func TestForeignPage(t *testing.T) {
 func TestOnlyDevResets(t *testing.T) {
 	ring := keyring.New("123456789012")
 	p, err := newPlane(t.Context(), Config{Place: domain.Place{Account: "123456789012", Region: "us-east-1"}, Log: slog.New(slog.DiscardHandler)},
-		foundation{kv: memkv.New(memkv.Unlimited), logs: logstore.Config{InMemory: true}, ring: ring, keys: ring})
+		foundation{kv: memkv.New(memkv.Unlimited), logs: logstore.Config{InMemory: true}, ring: ring, keys: ring, keeper: secrets.New()})
 	if err != nil {
 		t.Fatal(err)
 	}

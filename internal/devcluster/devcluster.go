@@ -13,6 +13,7 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
+	"roadstead.dev/roadstead/internal/secrets"
 )
 
 // Config says what to run and where.
@@ -25,7 +26,9 @@ type Config struct {
 	Place ecs.Place
 	// EtcdEndpoints are of an etcd that runs elsewhere; none means one of our own.
 	EtcdEndpoints []string
-	Settings      Settings
+	// SecretsKey is the file with the key of the secrets; empty is the data directory's. Servers of one etcd have the same.
+	SecretsKey string
+	Settings   Settings
 	// Node is the agent's part; nil runs the control plane alone.
 	Node *NodeConfig
 	Log  *slog.Logger
@@ -66,7 +69,15 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	plane, err := newPlane(ctx, cfg, foundation{kv: kv, logs: logstore.Config{Dir: dir.Logs()}, ring: ring, keys: ring})
+	keyFile := cfg.SecretsKey
+	if keyFile == "" {
+		keyFile = dir.SecretsKey()
+	}
+	keeper, err := secrets.Open(keyFile)
+	if err != nil {
+		return errors.Join(err, kv.Close(), listener.Close())
+	}
+	plane, err := newPlane(ctx, cfg, foundation{kv: kv, logs: logstore.Config{Dir: dir.Logs()}, ring: ring, keys: ring, keeper: keeper})
 	if err != nil {
 		return errors.Join(err, kv.Close(), listener.Close())
 	}

@@ -22,6 +22,7 @@ import (
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
 	"roadstead.dev/roadstead/internal/nodelink"
+	"roadstead.dev/roadstead/internal/secrets"
 	"roadstead.dev/roadstead/internal/state"
 	"roadstead.dev/roadstead/internal/state/etcdkv"
 	"roadstead.dev/roadstead/internal/wire"
@@ -44,6 +45,8 @@ type foundation struct {
 	kv   state.KV
 	logs logstore.Config
 	ring *keyring.Ring
+	// keeper has the keys of the secrets.
+	keeper *secrets.Keeper
 	// keys are whose requests are taken: those of the ring, or more.
 	keys wire.KeySource
 	// joined, if set, is told of each agent's session that begins.
@@ -84,8 +87,12 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
+	vault, err := newSecrets(cfg, base.ring, base.keeper, p.store)
+	if err != nil {
+		return nil, err
+	}
 	srv, err := wire.New(wire.Config{
-		Services: []*wire.Service{api.Service(), logs.Register(), sts.Service()},
+		Services: append(vault, api.Service(), logs.Register(), sts.Service()),
 		Keys:     base.keys, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	domain "roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
+	"roadstead.dev/roadstead/internal/secrets"
 	"roadstead.dev/roadstead/internal/state/memkv"
 )
 
@@ -56,7 +57,7 @@ type world struct {
 // newWorld starts a world and waits until all nodes have joined.
 func newWorld(ctx context.Context, cfg DevConfig, ring *keyring.Ring, failed func(error)) (*world, error) {
 	base := foundation{
-		kv: memkv.New(memkv.Unlimited), logs: logstore.Config{InMemory: true, CacheBytes: 8 << 20, MemTableBytes: 8 << 20}, ring: ring, keys: ring,
+		kv: memkv.New(memkv.Unlimited), logs: logstore.Config{InMemory: true, CacheBytes: 8 << 20, MemTableBytes: 8 << 20}, ring: ring, keys: ring, keeper: secrets.New(),
 	}
 	if cfg.AnyKey {
 		base.keys = anyKey{ring, cfg.Place.Account}

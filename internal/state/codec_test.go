@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/secrets"
 )
 
 var addGolden = flag.Bool("add-golden", false, "keep today's encoding of every table in testdata, if it is a new one")
@@ -44,6 +45,10 @@ func kinds() map[string]struct {
 		"service-events":      {filled[ecs.ServiceEvent](), anyDecode[ecs.ServiceEvent]},
 		"service-deployments": {filled[ecs.ServiceDeployment](), anyDecode[ecs.ServiceDeployment]},
 		"service-revisions":   {filled[ecs.ServiceRevision](), anyDecode[ecs.ServiceRevision]},
+		"secrets":             {filled[secrets.Secret](), anyDecode[secrets.Secret]},
+		"secret-values":       {filled[secrets.SecretValue](), anyDecode[secrets.SecretValue]},
+		"parameters":          {filled[secrets.Parameter](), anyDecode[secrets.Parameter]},
+		"parameter-values":    {filled[secrets.ParameterValue](), anyDecode[secrets.ParameterValue]},
 	}
 }
 

@@ -22,6 +22,9 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	smithydocument "github.com/aws/smithy-go/document"
 	"github.com/aws/smithy-go/middleware"
@@ -122,6 +125,22 @@ func TestWalkLogs(t *testing.T) {
 func TestWalkSTS(t *testing.T) {
 	svc := stsService()
 	walk(t, svc, func(c aws.Config) any { return sts.NewFromConfig(c) })
+}
+
+func TestWalkSecretsManager(t *testing.T) {
+	svc := NewService(ServiceConfig{Name: "secretsmanager", Protocol: JSON11, TargetPrefix: "secretsmanager", Client: reflect.TypeFor[*secretsmanager.Client]()})
+	walk(t, svc, func(c aws.Config) any { return secretsmanager.NewFromConfig(c) })
+}
+
+func TestWalkSSM(t *testing.T) {
+	svc := NewService(ServiceConfig{Name: "ssm", Protocol: JSON11, TargetPrefix: "AmazonSSM", Client: reflect.TypeFor[*ssm.Client](), Unions: []Union{
+		UnionOf[ssmtypes.CloudConnectorConfiguration](&ssmtypes.CloudConnectorConfigurationMemberAzureConfiguration{}),
+		UnionOf[ssmtypes.ConfigurationTargets](&ssmtypes.ConfigurationTargetsMemberSubscriptions{}),
+		UnionOf[ssmtypes.ExecutionInputs](&ssmtypes.ExecutionInputsMemberAutomation{}),
+		UnionOf[ssmtypes.ExecutionPreview](&ssmtypes.ExecutionPreviewMemberAutomation{}),
+		UnionOf[ssmtypes.NodeType](&ssmtypes.NodeTypeMemberInstance{}),
+	}})
+	walk(t, svc, func(c aws.Config) any { return ssm.NewFromConfig(c) })
 }
 
 func TestWalkIAM(t *testing.T) {

@@ -117,9 +117,12 @@ func (e *Engine) pull(ctx context.Context, t *task, i int) {
 	id := t.state.Containers[i].RuntimeID
 	var image *runtime.Image
 	reason := ""
+	options := runtime.PullOptions{Policy: e.cfg.PullPolicy, Labels: def.DockerLabels}
 	if err := e.unsupported(t, i); err != nil {
 		reason = cannotCreate + err.Error()
-	} else if image, err = e.cfg.Images.Pull(ctx, def.Image, runtime.PullOptions{Policy: e.cfg.PullPolicy, Labels: def.DockerLabels}); err != nil {
+	} else if err := e.registryAuth(ctx, t, i, &options); err != nil {
+		reason = err.Error()
+	} else if image, err = e.cfg.Images.Pull(ctx, def.Image, options); err != nil {
 		reason = cannotPull + err.Error()
 	} else {
 		e.cfg.Images.Hold(image, id)

@@ -34,6 +34,8 @@ type Config struct {
 	// Network is for containers on the bridge; without it tasks that want it fail. Logs is for awslogs likewise.
 	Network Network
 	Logs    Logs
+	// Secrets is where containers' secrets come from; without it tasks that have some fail.
+	Secrets SecretSource
 	Log     *slog.Logger
 	// Endpoint leads containers to what they can ask about themselves; nil for none. Zone is shown to them.
 	Endpoint *Endpoint

@@ -31,6 +31,11 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 	if err != nil {
 		return nil, cannotCreate + err.Error()
 	}
+	env, err := e.secrets(ctx, t, i)
+	if err != nil {
+		return nil, err.Error()
+	}
+	spec.Env = append(spec.Env, env...)
 	l = &launched{}
 	if l.shipment, err = e.attach(ctx, t, i); err != nil {
 		return nil, cannotStart + err.Error()

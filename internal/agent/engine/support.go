@@ -60,12 +60,10 @@ var refusals = []refusal{
 	{"environmentFiles", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.EnvironmentFiles) > 0 }},
 	{"firelensConfiguration", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.FirelensConfiguration != nil }},
 	{"links", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Links) > 0 }},
-	{"repositoryCredentials", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.RepositoryCredentials != nil }},
 	{"resourceRequirements", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.ResourceRequirements) > 0 }},
 	{"restartPolicy", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
 		return c.RestartPolicy != nil && set(c.RestartPolicy.Enabled)
 	}},
-	{"secrets", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Secrets) > 0 }},
 	{"containerPortRange", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
 		return slices.ContainsFunc(c.PortMappings, func(p ecs.PortMapping) bool { return p.ContainerPortRange != "" })
 	}},
@@ -84,6 +82,9 @@ func (e *Engine) unsupported(t *task, i int) error {
 	}
 	if t.role() != "" && e.cfg.Endpoint == nil {
 		return fmt.Errorf("this agent does not support taskRoleArn")
+	}
+	if e.cfg.Secrets == nil && len(t.definition.SecretReferences()) > 0 {
+		return fmt.Errorf("this agent does not support secrets")
 	}
 	def := &t.definition.ContainerDefinitions[i]
 	return unsupported(t.definition, def, overrideOf(t.run.Overrides, def.Name))

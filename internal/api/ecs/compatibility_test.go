@@ -8,6 +8,8 @@ import (
 
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	"roadstead.dev/roadstead/internal/api/logs"
+	"roadstead.dev/roadstead/internal/api/secretsmanager"
+	"roadstead.dev/roadstead/internal/api/ssm"
 	"roadstead.dev/roadstead/internal/api/sts"
 	"roadstead.dev/roadstead/internal/wire"
 )
@@ -24,6 +26,8 @@ func TestCompatibilityPage(t *testing.T) {
 		"## Amazon ECS":             new(ecsapi.API).Service(),
 		"## Amazon CloudWatch Logs": new(logs.Service).Register(),
 		"## AWS STS":                new(sts.API).Service(),
+		"## AWS Secrets Manager":    new(secretsmanager.API).Service(),
+		"## AWS Systems Manager":    new(ssm.API).Service(),
 	} {
 		_, section, ok := strings.Cut(string(page), "\n"+heading+"\n")
 		if !ok {

@@ -1,6 +1,6 @@
 // Package reap removes what has been over long enough: tasks that stopped an hour ago, instances that were deregistered an
 // hour ago and have no task left, client tokens that have expired or whose tasks are all gone, and the history of services: what
-// is 90 days old of it, or of services that are gone. It alone deletes them.
+// is 90 days old of it, or of services that are gone, and secrets whose recovery window is over. It alone deletes them.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
 package reap
 
@@ -11,6 +11,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/secrets"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -73,6 +74,15 @@ func (c *Config) Plan(now ecs.Millis, t *state.Tables) ([]loop.Change, ecs.Milli
 			break
 		}
 	}
+	for s := range t.Secrets.All() {
+		switch {
+		case s.GoneAt == 0:
+		case s.GoneAt > now:
+			wake = min(wake, s.GoneAt)
+		default:
+			changes = append(changes, deleteSecret(s.Key()))
+		}
+	}
 	for i := range t.Instances.All() {
 		if i.Status != ecs.InstanceInactive {
 			continue
@@ -132,6 +142,21 @@ func deleteToken(key string) loop.Change {
 		if tx.Tokens.Get(key) != nil {
 			tx.Tokens.Delete(key)
 		}
+		return nil
+	}
+}
+
+// deleteSecret deletes a secret with its values, unless it was restored or made anew meanwhile.
+func deleteSecret(key string) loop.Change {
+	return func(tx *state.Tx) error {
+		s := tx.Secrets.Get(key)
+		if s == nil || s.GoneAt == 0 {
+			return nil
+		}
+		for i := range s.Versions {
+			tx.SecretValues.Delete(secrets.SecretValueKey(s.Name, s.Versions[i].ID))
+		}
+		tx.Secrets.Delete(key)
 		return nil
 	}
 }

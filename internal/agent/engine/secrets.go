@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"roadstead.dev/roadstead/internal/agent/runtime"
+	"roadstead.dev/roadstead/internal/ecs"
+)
+
+// SecretSource gets the values of secrets. Its methods may be called at once from many goroutines. Its errors hold no value.
+type SecretSource interface {
+	// Secret gives the whole value of what a reference names, whatever its JSONKey, by the execution role of a task.
+	Secret(ctx context.Context, role, task string, ref ecs.SecretReference) (string, error)
+}
+
+// secretsFailed begins what ECS says of a task whose secrets cannot be had.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html
+const secretsFailed = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
+
+// secrets gives a container's secrets as NAME=VALUE. They go nowhere but into its environment.
+func (e *Engine) secrets(ctx context.Context, t *task, i int) ([]string, error) {
+	c := &t.definition.ContainerDefinitions[i]
+	if len(c.Secrets) == 0 || e.cfg.Simulated {
+		return nil, nil
+	}
+	env := make([]string, 0, len(c.Secrets))
+	for _, s := range c.Secrets {
+		value, err := e.secret(ctx, t, s.ValueFrom)
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, s.Name+"="+value)
+	}
+	return env, nil
+}
+
+func (e *Engine) secret(ctx context.Context, t *task, valueFrom string) (string, error) {
+	ref, err := ecs.ParseSecretReference(valueFrom)
+	if err != nil {
+		return "", errors.New(secretsFailed + err.Error())
+	}
+	_, role := t.definition.Roles(t.run.Overrides)
+	value, err := e.fetch(ctx, t, role, ref)
+	if err == nil && ref.JSONKey != "" {
+		value, err = member(value, ref.JSONKey)
+	}
+	switch {
+	case err == nil:
+		return value, nil
+	case ref.Parameter:
+		return "", fmt.Errorf("%sunable to retrieve secrets from ssm: %s: %w", secretsFailed, ref.ID, err)
+	}
+	return "", fmt.Errorf("%sunable to retrieve secret from asm: failed to fetch secret %s from secrets manager: %w", secretsFailed, ref.ID, err)
+}
+
+func (e *Engine) fetch(ctx context.Context, t *task, role string, ref ecs.SecretReference) (string, error) {
+	switch {
+	case role == "":
+		return "", errors.New("the task has no execution role")
+	case e.cfg.Secrets == nil:
+		return "", errors.New("this agent has no source of secrets")
+	case ref.Region != "" && ref.Region != e.cfg.Region:
+		return "", fmt.Errorf("region %s is not this agent's, which is %s", ref.Region, e.cfg.Region)
+	}
+	return e.cfg.Secrets.Secret(ctx, role, t.run.ID.String(), ref)
+}
+
+// member gives one member of a JSON object: a string's text, or the JSON of anything else. Its errors quote nothing of it.
+func member(object, key string) (string, error) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(object), &members) != nil {
+		return "", fmt.Errorf("the secret is no JSON object, of which key %q was asked for", key)
+	}
+	raw, ok := members[key]
+	if !ok {
+		return "", fmt.Errorf("retrieved secret from Secrets Manager did not contain json key %s", key)
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text, nil
+	}
+	return string(raw), nil
+}
+
+// registryAuth adds the password of a private registry: repositoryCredentials name a secret of username and password.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html
+func (e *Engine) registryAuth(ctx context.Context, t *task, i int, o *runtime.PullOptions) error {
+	c := t.definition.ContainerDefinitions[i].RepositoryCredentials
+	if c == nil || c.CredentialsParameter == "" || e.cfg.Simulated {
+		return nil
+	}
+	_, role := t.definition.Roles(t.run.Overrides)
+	value, err := e.fetch(ctx, t, role, ecs.SecretReference{ID: c.CredentialsParameter})
+	if err != nil {
+		return fmt.Errorf("%sunable to retrieve secret from asm: failed to fetch secret %s from secrets manager: %w", secretsFailed, c.CredentialsParameter, err)
+	}
+	for name, to := range map[string]*string{"username": &o.Username, "password": &o.Password} {
+		if *to, err = member(value, name); err != nil {
+			return fmt.Errorf("%sunable to retrieve secret from asm: secret %s: %w", secretsFailed, c.CredentialsParameter, err)
+		}
+	}
+	return nil
+}
