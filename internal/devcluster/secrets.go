@@ -2,6 +2,7 @@ package devcluster
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"roadstead.dev/roadstead/internal/api/secretsmanager"
@@ -16,6 +17,9 @@ import (
 
 // newSecrets makes the APIs of Secrets Manager and of the Parameter Store.
 func newSecrets(cfg Config, ring *keyring.Ring, keeper *secrets.Keeper, store *state.Store) ([]*wire.Service, error) {
+	if err := checkKeys(store.View(), keeper); err != nil {
+		return nil, err
+	}
 	denied := func(caller wire.Caller, action, resource string) error {
 		return fault.New(fault.AccessDenied, "User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", caller.ARN, action, resource, action)
 	}
@@ -85,4 +89,20 @@ func mayRead(t *state.Tables, ring *keyring.Ring, caller wire.Caller, is func(ec
 		}
 	}
 	return false
+}
+
+// checkKeys refuses to start with another key file than that of the values that are stored: what would be stored from then on could
+// not be read by who has the right one.
+func checkKeys(v *state.View, keeper *secrets.Keeper) error {
+	for s := range v.SecretValues.All() {
+		if !keeper.Has(s.Value) {
+			return fmt.Errorf("%s: %w", s.Of(), secrets.ErrKey)
+		}
+	}
+	for p := range v.ParameterValues.All() {
+		if !keeper.Has(p.Value) {
+			return fmt.Errorf("%s: %w", p.Of(), secrets.ErrKey)
+		}
+	}
+	return nil
 }

@@ -125,6 +125,9 @@ func write(path string, b []byte) error {
 	return os.Rename(path+".new", path)
 }
 
+// Has tells whether the keeper has the key that a value was sealed with.
+func (k *Keeper) Has(s Sealed) bool { return k.keys[s.Key] != nil }
+
 // Seal encrypts a value. of says what it is of, and must be said again to open it, so that a value cannot be put in another's place.
 func (k *Keeper) Seal(of string, value []byte) Sealed {
 	data := random(keyBytes)

@@ -35,7 +35,7 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 	if err != nil {
 		return nil, err.Error()
 	}
-	spec.Env = append(spec.Env, env...)
+	spec.Env = withEnv(spec.Env, env)
 	l = &launched{}
 	if l.shipment, err = e.attach(ctx, t, i); err != nil {
 		return nil, cannotStart + err.Error()

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -35,6 +37,20 @@ func (e *Engine) secrets(ctx context.Context, t *task, i int) ([]string, error) 
 		env = append(env, s.Name+"="+value)
 	}
 	return env, nil
+}
+
+// withEnv lays NAME=VALUE entries over others: programs take the first of a name that is there twice.
+func withEnv(env, over []string) []string {
+	names := make(map[string]bool, len(over))
+	for _, kv := range over {
+		name, _, _ := strings.Cut(kv, "=")
+		names[name] = true
+	}
+	kept := slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return names[name]
+	})
+	return append(kept, over...)
 }
 
 func (e *Engine) secret(ctx context.Context, t *task, valueFrom string) (string, error) {
