@@ -27,6 +27,9 @@ func newSecrets(cfg Config, ring *keyring.Ring, keeper *secrets.Keeper, store *s
 		Store: store, Keeper: keeper, Place: cfg.Place,
 		Allow: func(_ context.Context, caller wire.Caller, s *secrets.Secret) error {
 			arn := s.ARN(cfg.Place)
+			if s.Suffix == "" {
+				arn = s.Name
+			}
 			if mayRead(&store.View().Tables, ring, caller, func(r ecs.SecretReference) bool {
 				return !r.Parameter && s.Name != "" && (r.ID == arn || r.ID == s.Name || r.ID == strings.TrimSuffix(arn, "-"+s.Suffix))
 			}) {

@@ -31,7 +31,7 @@ type Config struct {
 	Store  *state.Store
 	Keeper *secrets.Keeper
 	Place  ecs.Place
-	// Allow says whether a caller may read the value of a secret; its error, a *fault.Error, is the answer if not.
+	// Allow says whether a caller may read the value of a secret, of which there is but the Name, as it was asked for, where it is not there; its error, a *fault.Error, is the answer if not.
 	Allow func(ctx context.Context, caller wire.Caller, s *secrets.Secret) error
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time

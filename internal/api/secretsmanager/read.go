@@ -34,7 +34,7 @@ func (a *API) value(ctx context.Context, t *state.Tables, id *string, version, s
 		if err := a.Allow(ctx, wire.CallerFrom(ctx), s); err != nil {
 			return nil, err
 		}
-	} else if denied := a.Allow(ctx, wire.CallerFrom(ctx), &secrets.Secret{}); denied != nil {
+	} else if denied := a.Allow(ctx, wire.CallerFrom(ctx), &secrets.Secret{Name: aws.ToString(id)}); denied != nil {
 		return nil, denied
 	}
 	if err == nil && s.DeletedAt != 0 {
