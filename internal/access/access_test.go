@@ -6,6 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"roadstead.dev/roadstead/internal/fault"
@@ -39,7 +41,10 @@ func TestAuthorize(t *testing.T) {
 
 // TestPatternsNameOperations finds misspelt ones.
 func TestPatternsNameOperations(t *testing.T) {
-	clients := map[string]reflect.Type{"ecs": reflect.TypeFor[*ecs.Client](), "logs": reflect.TypeFor[*cloudwatchlogs.Client](), "sts": reflect.TypeFor[*sts.Client]()}
+	clients := map[string]reflect.Type{
+		"ecs": reflect.TypeFor[*ecs.Client](), "logs": reflect.TypeFor[*cloudwatchlogs.Client](), "sts": reflect.TypeFor[*sts.Client](),
+		"secretsmanager": reflect.TypeFor[*secretsmanager.Client](), "ssm": reflect.TypeFor[*ssm.Client](),
+	}
 	// The websockets are no operations of the SDK.
 	sockets := map[string]bool{"Poll": true, "StartTelemetrySession": true}
 	for caller, services := range allowed {
