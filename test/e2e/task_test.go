@@ -208,8 +208,8 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("RunTask of a task too large: %v, %+v", err, out)
 	}
 	var unsupported *types.UnsupportedFeatureException
-	if _, err := in.ECS.CreateTaskSet(t.Context(), &ecs.CreateTaskSetInput{Cluster: aws.String("c"), Service: aws.String("s"), TaskDefinition: aws.String("d")}); !errors.As(err, &unsupported) {
-		t.Errorf("CreateTaskSet: %v", err)
+	if _, err := in.ECS.ListServicesByNamespace(t.Context(), &ecs.ListServicesByNamespaceInput{Namespace: aws.String("n")}); !errors.As(err, &unsupported) {
+		t.Errorf("ListServicesByNamespace: %v", err)
 	}
 	var notFound *types.ClusterNotFoundException
 	if _, err := in.ECS.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: aws.String("nosuch")}); !errors.As(err, &notFound) {
