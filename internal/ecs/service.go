@@ -283,7 +283,20 @@ type ServiceEvent struct {
 	ID        string `json:"id"`
 	CreatedAt Millis `json:"createdAt"`
 	Message   string `json:"message"`
+	// Action is the eventName under which EventBridge hears of it; "" for a line that is only here. Reason goes with it.
+	Action string `json:"action,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
+
+// Service actions that EventBridge hears of.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_events.html
+const (
+	ActionSteadyState      = "SERVICE_STEADY_STATE"
+	ActionTaskSetSteady    = "TASKSET_STEADY_STATE"
+	ActionTasksStopped     = "TASKS_STOPPED"
+	ActionStartImpaired    = "SERVICE_TASK_START_IMPAIRED"
+	ActionPlacementFailure = "SERVICE_TASK_PLACEMENT_FAILURE"
+)
 
 // MaxServiceEvents is how many events of a service are kept.
 const MaxServiceEvents = 100

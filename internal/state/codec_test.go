@@ -49,6 +49,9 @@ func kinds() map[string]struct {
 		"secret-values":       {filled[secrets.SecretValue](), anyDecode[secrets.SecretValue]},
 		"parameters":          {filled[secrets.Parameter](), anyDecode[secrets.Parameter]},
 		"parameter-values":    {filled[secrets.ParameterValue](), anyDecode[secrets.ParameterValue]},
+		"event-rules":         {filled[EventRule](), anyDecode[EventRule]},
+		"event-outbox":        {filled[EventRecord](), anyDecode[EventRecord]},
+		"event-retries":       {filled[EventRetry](), anyDecode[EventRetry]},
 	}
 }
 

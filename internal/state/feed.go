@@ -24,6 +24,9 @@ type Commit struct {
 	ServiceEvents      []Change[ecs.ServiceEvent]
 	ServiceDeployments []Change[ecs.ServiceDeployment]
 	ServiceRevisions   []Change[ecs.ServiceRevision]
+	EventRules         []Change[EventRule]
+	EventOutbox        []Change[EventRecord]
+	EventRetries       []Change[EventRetry]
 }
 
 // Change is a row's way from before a commit to after it: Old is nil where it was added, New where it was deleted. Several
@@ -115,6 +118,12 @@ func (c *Commit) add(ch change) {
 		c.ServiceDeployments = appendChange(c.ServiceDeployments, ch)
 	case serviceRevisionsTable:
 		c.ServiceRevisions = appendChange(c.ServiceRevisions, ch)
+	case eventRulesTable:
+		c.EventRules = appendChange(c.EventRules, ch)
+	case eventOutboxTable:
+		c.EventOutbox = appendChange(c.EventOutbox, ch)
+	case eventRetriesTable:
+		c.EventRetries = appendChange(c.EventRetries, ch)
 	}
 }
 

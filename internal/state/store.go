@@ -26,6 +26,10 @@ type Config struct {
 	CommitTimeout time.Duration
 	// PageSize is how many entries are read at once at the start. 4096 if 0.
 	PageSize int
+	// Outbox, if set, is called at the end of every Update that has changed something while there are event rules, with what
+	// it has changed, so that it can put what the rules must be told into EventOutbox, in the same transaction. It must be quick
+	// and write nothing else. The Commit has no view.
+	Outbox func(tx *Tx, c *Commit)
 }
 
 // Store is the state of one control plane. See the package's documentation.
@@ -201,6 +205,9 @@ func (s *Store) accept() error {
 	if len(changes) == 0 {
 		return nil
 	}
+	if s.cfg.Outbox != nil && s.head.EventRules.Len() > 0 {
+		changes = s.tell(changes)
+	}
 	if err := s.encode(changes); err != nil {
 		return err
 	}
@@ -222,6 +229,16 @@ func (s *Store) accept() error {
 	default:
 	}
 	return nil
+}
+
+// tell lets the outbox add to what the Tx wrote, and returns all of it.
+func (s *Store) tell(changes []change) []change {
+	var c Commit
+	for _, ch := range changes {
+		c.add(ch)
+	}
+	s.cfg.Outbox(&Tx{Tables: *s.head}, &c)
+	return s.w.changes
 }
 
 // encode fills in the stored values.

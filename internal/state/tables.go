@@ -32,6 +32,11 @@ type Tables struct {
 	SecretValues    *Records[secrets.SecretValue]
 	Parameters      *Records[secrets.Parameter]
 	ParameterValues *Records[secrets.ParameterValue]
+	// EventRules are by BUS/NAME. EventOutbox has what rules are still to be told of, the oldest first; EventRetries, by
+	// BUS/RULE/TARGET/EVENT, what a target has not taken yet.
+	EventRules   *Records[EventRule]
+	EventOutbox  *Records[EventRecord]
+	EventRetries *Records[EventRetry]
 
 	derived *derived
 }
@@ -70,6 +75,9 @@ const (
 	secretValuesTable
 	parametersTable
 	parameterValuesTable
+	eventRulesTable
+	eventOutboxTable
+	eventRetriesTable
 	tableCount
 )
 
@@ -105,6 +113,9 @@ var (
 	secretValues       = recordKind[secrets.SecretValue]{id: secretValuesTable, first: "secret-values", key: (*secrets.SecretValue).Key}
 	parameters         = recordKind[secrets.Parameter]{id: parametersTable, first: "parameters", key: (*secrets.Parameter).Key}
 	parameterValues    = recordKind[secrets.ParameterValue]{id: parameterValuesTable, first: "parameter-values", key: (*secrets.ParameterValue).Key}
+	eventRules         = recordKind[EventRule]{id: eventRulesTable, first: "event-rules", key: (*EventRule).Key}
+	eventOutbox        = recordKind[EventRecord]{id: eventOutboxTable, first: "event-outbox", key: eventRecordKey}
+	eventRetries       = recordKind[EventRetry]{id: eventRetriesTable, first: "event-retries", key: (*EventRetry).Key}
 )
 
 func newTables(w *writer) *Tables {
@@ -128,6 +139,9 @@ func newTables(w *writer) *Tables {
 		SecretValues:       newRecords(w, secretValues),
 		Parameters:         newRecords(w, parameters),
 		ParameterValues:    newRecords(w, parameterValues),
+		EventRules:         newRecords(w, eventRules),
+		EventOutbox:        newRecords(w, eventOutbox),
+		EventRetries:       newRecords(w, eventRetries),
 		derived:            d,
 	}
 }
@@ -153,6 +167,9 @@ func (t *Tables) copy(w *writer) *Tables {
 		SecretValues:       t.SecretValues.copy(w),
 		Parameters:         t.Parameters.copy(w),
 		ParameterValues:    t.ParameterValues.copy(w),
+		EventRules:         t.EventRules.copy(w),
+		EventOutbox:        t.EventOutbox.copy(w),
+		EventRetries:       t.EventRetries.copy(w),
 		derived:            d,
 	}
 }
@@ -176,6 +193,9 @@ func (t *Tables) table(id tableID) anyTable {
 		secretValuesTable:       t.SecretValues,
 		parametersTable:         t.Parameters,
 		parameterValuesTable:    t.ParameterValues,
+		eventRulesTable:         t.EventRules,
+		eventOutboxTable:        t.EventOutbox,
+		eventRetriesTable:       t.EventRetries,
 	}[id]
 }
 

@@ -123,12 +123,12 @@ func (w *work) take(d *decision) {
 		w.complete(d.full)
 	case turnSteady:
 		s.Progress.Steady = true
-		w.event("has reached a steady state.")
+		w.action(ecs.ActionSteadyState, "", "has reached a steady state.")
 	case turnFailed:
 		w.fail()
 	case turnThrottled:
 		s.Progress.Throttled = true
-		w.event("is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
+		w.action(ecs.ActionStartImpaired, "", "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
 	case turnRecovered:
 		s.Progress.LaunchFailures, s.Progress.Throttled = 0, false
 	}
@@ -148,7 +148,7 @@ func (w *work) complete(steady bool) {
 	w.event("(deployment " + p.ID + ") deployment completed.")
 	if steady {
 		w.s.Progress.Steady = true
-		w.event("has reached a steady state.")
+		w.action(ecs.ActionSteadyState, "", "has reached a steady state.")
 	}
 }
 
@@ -189,7 +189,7 @@ func (w *work) stop(stops []stop) {
 	}
 	w.s.Progress.Steady = false
 	if len(running) > 0 {
-		w.event(fmt.Sprintf("has stopped %d running tasks: %s.", len(running), names(running)))
+		w.action(ecs.ActionTasksStopped, "", fmt.Sprintf("has stopped %d running tasks: %s.", len(running), names(running)))
 	}
 }
 
@@ -354,7 +354,7 @@ func (w *work) cannotPlace(why string) {
 		return
 	}
 	p.Unplaced, p.UnplacedAt, p.Steady = why, w.now, false
-	w.event("was unable to place a task because " + why + ". For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
+	w.action(ecs.ActionPlacementFailure, why, "was unable to place a task because "+why+". For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
 }
 
 // unplacedReason says in ECS's words why there was no place.
@@ -383,15 +383,22 @@ func unplacedReason(p *ecs.Deployment, failures []placement.Failure) string {
 }
 
 // event adds a line to the service's history, and drops the one that is too old.
-func (w *work) event(text string) {
+func (w *work) event(text string) { w.action("", "", text) }
+
+// action adds a line that EventBridge hears of under a name, with a reason if it has one.
+func (w *work) action(name, reason, text string) {
 	s := w.s
 	s.LastEvent++
 	of := "(service " + s.Name
 	if w.set != "" {
+		if name == ecs.ActionSteadyState {
+			name = ecs.ActionTaskSetSteady
+		}
 		of += ", taskSet " + w.set
 	}
 	w.tx.ServiceEvents.Put(&ecs.ServiceEvent{
 		Cluster: s.Cluster, Service: s.Name, Number: s.LastEvent, ID: uuid.NewString(), CreatedAt: w.now, Message: of + ") " + text,
+		Action: name, Reason: reason,
 	})
 	if s.LastEvent > ecs.MaxServiceEvents {
 		w.tx.ServiceEvents.Delete(w.tx.ServiceEvents.Key(&ecs.ServiceEvent{Cluster: s.Cluster, Service: s.Name, Number: s.LastEvent - ecs.MaxServiceEvents}))
