@@ -75,6 +75,7 @@ type Agent struct {
 	api      *ecs.Client
 	identity identity
 	lender   *lender
+	checkup  *checkup
 	// lock and journal are open from New until Run has ended; nil without a DataDir.
 	lock    *os.File
 	journal *journal.File
@@ -100,6 +101,7 @@ func New(cfg Config) (*Agent, error) {
 		endpoint = &cfg.Metadata.Endpoint
 	}
 	a.lender = newLender(cfg)
+	a.checkup = newCheckup(cfg.Runtime)
 	a.engine = engine.New(engine.Config{
 		Secrets:  &secretSource{cfg, a.lender},
 		Endpoint: endpoint, Zone: zone(cfg.Attributes),
@@ -275,7 +277,7 @@ func (a *Agent) once(ctx context.Context, registered *bool) error {
 	if a.cfg.OnConnected != nil {
 		a.cfg.OnConnected()
 	}
-	return newSession(a.engine, conn, a.cfg.Log).run(ctx)
+	return newSession(a.engine, a.checkup, conn, a.cfg.Log).run(ctx)
 }
 
 // pause waits; false says that ctx has ended.

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roadstead.dev/roadstead/internal/acs"
+	"roadstead.dev/roadstead/internal/agent/runtime"
 	domain "roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -533,6 +534,68 @@ func TestRegistrationRepeated(t *testing.T) {
 		rest := calls[first:]
 		if len(rest) < 2 || rest[0].body["clientToken"] != nil || rest[1].body["clientToken"] == nil || rest[1].body["clientToken"] == token {
 			t.Errorf("later: %v", rest)
+		}
+	})
+}
+
+// TestAgentTellsOfItsMachine: after each heartbeat the agent says how its runtime is, and since when.
+func TestAgentTellsOfItsMachine(t *testing.T) {
+	onFakeTime(t, func(t *testing.T, b *box) {
+		defer b.boot(b.config())()
+		p := b.server.accept()
+		p.tasks(acs.TypeSync, &acs.Tasks{})
+		status := func() acs.StatusResult {
+			t.Helper()
+			p.send(acs.TypeHeartbeat, acs.Heartbeat{MessageID: "h", Healthy: true})
+			s := expect[acs.InstanceStatus](p, acs.TypeInstanceStatus)
+			if len(s.Statuses) != 1 || s.Statuses[0].Type != acs.CheckContainerRuntime {
+				t.Fatalf("%+v", s)
+			}
+			return s.Statuses[0]
+		}
+		first := status()
+		time.Sleep(20 * time.Second)
+		second := status()
+		if first.Status != domain.CheckOK || second.Status != domain.CheckOK || second.LastStatusChange != first.LastStatusChange || second.LastUpdated < first.LastUpdated+20 {
+			t.Errorf("%+v, %+v", first, second)
+		}
+	})
+}
+
+// deadRuntime answers nothing until it is let go.
+type deadRuntime struct {
+	runtime.Runtime
+	let chan struct{}
+	err error
+}
+
+func (d *deadRuntime) List(context.Context) ([]*runtime.Status, error) {
+	<-d.let
+	return nil, d.err
+}
+
+func TestCheckup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadRuntime{let: make(chan struct{}), err: errors.New("broken")}
+		c := newCheckup(d)
+		begin := time.Now()
+		hung, ok := c.run(t.Context())
+		if !ok || hung.Statuses[0].Status != domain.CheckImpaired || time.Since(begin) != checkTimeout || !strings.Contains(hung.Statuses[0].Reason, "no answer") {
+			t.Errorf("hung: %+v", hung)
+		}
+		if _, ok := c.run(t.Context()); ok {
+			t.Error("a second check beside one that hangs")
+		}
+		close(d.let)
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		failed, _ := c.run(t.Context())
+		if r := failed.Statuses[0]; r.Status != domain.CheckImpaired || r.Reason != "broken" || r.LastStatusChange != hung.Statuses[0].LastStatusChange {
+			t.Errorf("failed: %+v", r)
+		}
+		d.err = nil
+		if well, _ := c.run(t.Context()); well.Statuses[0].Status != domain.CheckOK || well.Statuses[0].LastStatusChange == hung.Statuses[0].LastStatusChange || well.Statuses[0].Reason != "" {
+			t.Errorf("well again: %+v", well)
 		}
 	})
 }

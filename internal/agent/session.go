@@ -29,15 +29,18 @@ const (
 
 // session is one websocket, from its opening to its end.
 type session struct {
-	engine *engine.Engine
-	conn   *websocket.Conn
-	log    *slog.Logger
+	engine  *engine.Engine
+	checkup *checkup
+	conn    *websocket.Conn
+	log     *slog.Logger
 	// acks has the ids of the reports that the server acknowledged.
 	acks chan string
+	// beaten is rung by heartbeats.
+	beaten chan struct{}
 }
 
-func newSession(e *engine.Engine, conn *websocket.Conn, log *slog.Logger) *session {
-	return &session{engine: e, conn: conn, log: log, acks: make(chan string, 8)}
+func newSession(e *engine.Engine, c *checkup, conn *websocket.Conn, log *slog.Logger) *session {
+	return &session{engine: e, checkup: c, conn: conn, log: log, acks: make(chan string, 8), beaten: make(chan struct{}, 1)}
 }
 
 // run carries the session until it breaks or ctx ends. The error says why it ended.
@@ -46,7 +49,7 @@ func (s *session) run(ctx context.Context) error {
 	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	var parts sync.WaitGroup
-	for _, part := range []func(context.Context) error{s.read, s.report} {
+	for _, part := range []func(context.Context) error{s.read, s.report, s.checks} {
 		parts.Go(func() { cancel(part(inner)) })
 	}
 	select {
@@ -108,6 +111,10 @@ func (s *session) receive(ctx context.Context, name string, body json.RawMessage
 		if err := json.Unmarshal(body, &m); err != nil {
 			return err
 		}
+		select {
+		case s.beaten <- struct{}{}:
+		default:
+		}
 		return s.send(ctx, acs.TypeHeartbeatAck, acs.HeartbeatAck{MessageID: m.MessageID})
 	case acs.TypeSync, acs.TypeTasks:
 		var m acs.Tasks
@@ -143,6 +150,24 @@ func (s *session) send(ctx context.Context, name string, message any) error {
 		return &badMessage{err}
 	}
 	return nil
+}
+
+// checks tells the server after each heartbeat how the machine is.
+func (s *session) checks(ctx context.Context) error {
+	for {
+		select {
+		case <-s.beaten:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		status, ok := s.checkup.run(ctx)
+		if !ok || ctx.Err() != nil {
+			continue
+		}
+		if err := s.send(ctx, acs.TypeInstanceStatus, status); err != nil {
+			return err
+		}
+	}
 }
 
 // report tells the server what changes: at once when nothing is on its way, else together when that is acknowledged.

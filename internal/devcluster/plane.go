@@ -70,6 +70,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	api, err := ecsapi.New(ecsapi.Config{
 		Store: p.store, Place: cfg.Place, Log: cfg.Log,
 		Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) },
+		Health:    func(id ecs.InstanceID) ecs.InstanceHealth { return p.links.Health(id) },
 		Endpoint:  agentEndpoints, MaxRunCount: cfg.Settings.MaxRunTasks, Subnets: cfg.Settings.subnets(cfg.Place),
 		HookURLs:    cfg.Settings.HookURLs,
 		Caller:      func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },

@@ -433,12 +433,8 @@ func (f *foreign) verifyStops(ctx context.Context, v *payload.StopVerification) 
 	view := f.srv.cfg.Store.View()
 	out := payload.StopVerified{MessageID: v.MessageID, GeneratedAt: time.Now().UnixMilli(), StopTasks: []payload.Identity{}}
 	for _, c := range v.StopCandidates {
-		arn, err := ecs.ParseARN(c.TaskARN)
-		if err != nil || arn.Type != "task" {
-			continue
-		}
-		id, err := ecs.ParseTaskID(arn.Resource)
-		if err != nil {
+		id, ok := taskOf(c.TaskARN)
+		if !ok {
 			continue
 		}
 		if t := view.Tasks.Get(id); t != nil && t.Instance == f.instance && t.LastStatus < ecs.TaskStopped && t.DesiredStatus < ecs.TaskStopped {

@@ -268,12 +268,12 @@ func TestTelemetry(t *testing.T) {
 	if v.Tasks.Get(mine).HealthStatus != ecs.HealthUnhealthy || v.Tasks.Get(other).HealthStatus != "" {
 		t.Errorf("health %q and %q", v.Tasks.Get(mine).HealthStatus, v.Tasks.Get(other).HealthStatus)
 	}
-	a.signed("let me in", payload.TypeMetrics, map[string]any{"metadata": map[string]any{"fin": true}})
+	a.signed("let me in", acs.TypeMetrics, map[string]any{"metadata": map[string]any{"fin": true}})
 	expect[struct{}](a, payload.TypeMetricsAck)
-	a.signed("let me in", payload.TypeInstanceStatus, map[string]any{})
+	a.signed("let me in", acs.TypeInstanceStatus, map[string]any{})
 	expect[struct{}](a, payload.TypeInstanceStatusAck)
 	a.signed("let me in", "SomethingNew", map[string]any{})
-	a.signed("let me in", payload.TypeMetrics, map[string]any{})
+	a.signed("let me in", acs.TypeMetrics, map[string]any{})
 	expect[struct{}](a, payload.TypeMetricsAck)
 }
 

@@ -44,6 +44,8 @@ type Config struct {
 	// Lend gives a task's credentials of a role, of type payload.RoleTypeTask or RoleTypeExecution: under the same id each time.
 	// Amazon's agents are given them, others ask for them. Where it is nil, tasks of Amazon's agents have no roles.
 	Lend func(t *ecs.Task, role, roleType string, expires time.Time) (*payload.Credentials, error)
+	// Metrics, if set, takes what agents measure.
+	Metrics Metrics
 	// Joined, if set, is called when an agent's session has begun and Connected tells of it. It must not block.
 	Joined func(ecs.InstanceID)
 }
@@ -59,6 +61,8 @@ type Server struct {
 	mu sync.RWMutex
 	// sessions is written by the loop alone, under mu.
 	sessions map[ecs.InstanceID]link
+	healths  healths
+	measures measures
 	serial   atomic.Int64
 	// life tells the messages of this process from those of the one before: agents remember ids.
 	life string
@@ -122,7 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 				held = append(held, n)
 			}
 		case n := <-s.parts:
-			s.part(n)
+			s.part(n, view)
 		case err := <-failed:
 			if ctx.Err() != nil {
 				return nil
@@ -152,6 +156,8 @@ func (s *Server) join(n link, view *state.View) bool {
 	s.mu.Unlock()
 	if old != nil {
 		old.base().end("a newer connection took its place")
+	} else {
+		s.healths.turned(l.instance)
 	}
 	s.cfg.Log.Info("agent connected", "instance", l.instance, "cluster", inst.Cluster)
 	if s.cfg.Joined != nil {
@@ -161,7 +167,7 @@ func (s *Server) join(n link, view *state.View) bool {
 }
 
 // part forgets a session that has ended, unless a newer one has taken its place.
-func (s *Server) part(n link) {
+func (s *Server) part(n link, view *state.View) {
 	s.mu.Lock()
 	id := n.base().instance
 	current := s.sessions[id] == n
@@ -170,6 +176,9 @@ func (s *Server) part(n link) {
 	}
 	s.mu.Unlock()
 	if current {
+		if i := view.Instances.Get(id); i != nil && i.Status != ecs.InstanceInactive {
+			s.healths.turned(id)
+		}
 		s.cfg.Log.Info("agent disconnected", "instance", id)
 	}
 }
@@ -185,6 +194,7 @@ func (s *Server) endAll() {
 
 // dispatch tells each session what a commit changed for it.
 func (s *Server) dispatch(c *state.Commit) {
+	s.measures.settle(c)
 	for _, ch := range c.Tasks {
 		t := ch.New
 		if t == nil || t.Instance.IsZero() {
@@ -216,6 +226,7 @@ func (s *Server) dispatch(c *state.Commit) {
 			if n := s.sessions[instanceOf(ch)]; n != nil {
 				n.base().end("the instance was deregistered")
 			}
+			s.healths.forget(instanceOf(ch))
 		}
 	}
 }

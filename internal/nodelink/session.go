@@ -141,6 +141,13 @@ func (n *session) receive(ctx context.Context, name string, body json.RawMessage
 			return n.refuse(err)
 		}
 		return n.report(ctx, &states)
+	case acs.TypeInstanceStatus:
+		var status acs.InstanceStatus
+		if err := json.Unmarshal(body, &status); err != nil {
+			return n.refuse(err)
+		}
+		n.srv.healths.report(n.srv.cfg.Store.View(), n.instance, &status)
+		return nil
 	default:
 		// A newer agent may say what we don't know.
 		n.srv.cfg.Log.Debug("unknown message from an agent", "instance", n.instance, "type", name)

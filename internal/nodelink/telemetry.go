@@ -143,9 +143,19 @@ func (t *telemetry) receive(ctx context.Context, name string, message json.RawMe
 		Message string `json:"message"`
 	}{"OK"}
 	switch name {
-	case payload.TypeMetrics:
+	case acs.TypeMetrics:
+		var m acs.Metrics
+		if err := json.Unmarshal(message, &m); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		t.srv.measured(t.instance, &m)
 		return t.send(ctx, payload.TypeMetricsAck, ack)
-	case payload.TypeInstanceStatus:
+	case acs.TypeInstanceStatus:
+		var status acs.InstanceStatus
+		if err := json.Unmarshal(message, &status); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		t.srv.healths.report(t.srv.cfg.Store.View(), t.instance, &status)
 		return t.send(ctx, payload.TypeInstanceStatusAck, ack)
 	case payload.TypeHealth:
 		var h payload.Health
@@ -166,14 +176,11 @@ func (t *telemetry) receive(ctx context.Context, name string, message json.RawMe
 func (t *telemetry) health(ctx context.Context, h *payload.Health) error {
 	var reports []acs.TaskState
 	for _, task := range h.Tasks {
-		arn, err := ecs.ParseARN(task.TaskARN)
-		if err != nil || arn.Type != "task" {
+		id, ok := taskOf(task.TaskARN)
+		if !ok {
 			continue
 		}
-		r := acs.TaskState{}
-		if r.ID, err = ecs.ParseTaskID(arn.Resource); err != nil {
-			continue
-		}
+		r := acs.TaskState{ID: id}
 		for _, c := range task.Containers {
 			switch status := ecs.HealthStatus(c.HealthStatus); status {
 			case ecs.HealthHealthy, ecs.HealthUnhealthy, ecs.HealthUnknown:

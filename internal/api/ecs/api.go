@@ -26,6 +26,8 @@ type Config struct {
 	// Connected tells whether an instance's agent has a connection right now; nil means that all have. It is called inside
 	// updates and must not block.
 	Connected func(ecs.InstanceID) bool
+	// Health gives the checks of an instance; nil means that there are none.
+	Health func(ecs.InstanceID) ecs.InstanceHealth
 	// Endpoint gives the addresses, such as http://host:port, that an agent shall use for its sessions (ACS and TCS),
 	// as it can reach them; nil leaves DiscoverPollEndpoint unsupported.
 	Endpoint func(ctx context.Context) (acs, telemetry string)
@@ -68,6 +70,9 @@ func New(c Config) (*API, error) {
 	}
 	if c.Connected == nil {
 		c.Connected = func(ecs.InstanceID) bool { return true }
+	}
+	if c.Health == nil {
+		c.Health = func(ecs.InstanceID) ecs.InstanceHealth { return nil }
 	}
 	if c.Agent == nil {
 		c.Agent = func(context.Context) string { return "" }

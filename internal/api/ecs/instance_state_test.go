@@ -115,19 +115,36 @@ func TestInstanceOfProvider(t *testing.T) {
 }
 
 func TestInstanceHealth(t *testing.T) {
-	connected := true
-	f := newFixture(t, func(c *ecsapi.Config) { c.Connected = func(ecs.InstanceID) bool { return connected } })
+	var checks ecs.InstanceHealth
+	f := newFixture(t, func(c *ecsapi.Config) { c.Health = func(ecs.InstanceID) ecs.InstanceHealth { return checks } })
 	f.cluster()
 	a := f.instance(10, 10)
 	if h := f.describeInstance(a); h.HealthStatus != nil {
 		t.Error("health that was not asked for")
 	}
-	if h := f.describeInstance(a, "CONTAINER_INSTANCE_HEALTH").HealthStatus; h.OverallStatus != "INSUFFICIENT_DATA" || h.Details[0].Status != "OK" {
-		t.Errorf("connected: %+v", h)
+	const which = "CONTAINER_INSTANCE_HEALTH"
+	if h := f.describeInstance(a, which).HealthStatus; h.OverallStatus != "INSUFFICIENT_DATA" || h.Details == nil || len(h.Details) != 0 {
+		t.Errorf("nothing known: %+v", h)
 	}
-	connected = false
-	if h := f.describeInstance(a, "CONTAINER_INSTANCE_HEALTH").HealthStatus; h.OverallStatus != "IMPAIRED" {
-		t.Errorf("not connected: %+v", h)
+	connected := ecs.InstanceCheck{Type: ecs.CheckAgentConnectivity, Status: ecs.CheckOK}
+	for status := range map[ecs.InstanceCheckStatus]bool{ecs.CheckOK: true, ecs.CheckImpaired: true, ecs.CheckInsufficientData: true, ecs.CheckInitializing: true} {
+		checks = ecs.InstanceHealth{{Type: ecs.CheckContainerRuntime, Status: status, Reason: "why", Changed: 1000, Updated: 2500}, connected}
+		h := f.describeInstance(a, which).HealthStatus
+		if string(h.OverallStatus) != string(status) || len(h.Details) != 2 {
+			t.Fatalf("%s: %+v", status, h)
+		}
+		if d := h.Details[0]; d.Type != "CONTAINER_RUNTIME" || string(d.Status) != string(status) || *d.StatusReason != "why" || d.LastStatusChange.Unix() != 1 || d.LastUpdated.UnixMilli() != 2500 {
+			t.Errorf("%s: %+v", status, d)
+		}
+	}
+	// The worst is the whole, in the order that the developer guide gives.
+	checks = ecs.InstanceHealth{connected, {Type: ecs.CheckDaemon, Status: ecs.CheckInitializing}, {Type: ecs.CheckContainerRuntime, Status: ecs.CheckInsufficientData}}
+	if h := f.describeInstance(a, which).HealthStatus; h.OverallStatus != "INSUFFICIENT_DATA" || h.Details[0].LastUpdated != nil {
+		t.Errorf("%+v", h)
+	}
+	must(f.DeregisterContainerInstance(f.ctx, &sdk.DeregisterContainerInstanceInput{ContainerInstance: &a}))
+	if h := f.describeInstance(a, which).HealthStatus; h.OverallStatus != "INSUFFICIENT_DATA" || len(h.Details) != 0 {
+		t.Errorf("INACTIVE: %+v", h)
 	}
 }
 

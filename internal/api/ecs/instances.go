@@ -211,23 +211,9 @@ func (a *API) wireInstance(t *state.Tables, i *ecs.Instance, include map[types.C
 		out.Tags = wireTags(i.Tags)
 	}
 	if include[types.ContainerInstanceFieldContainerInstanceHealth] {
-		out.HealthStatus = a.instanceHealth(out.AgentConnected)
+		out.HealthStatus = a.instanceHealth(i)
 	}
 	return out
-}
-
-// instanceHealth says what is known of an instance's health: whether its agent is connected. Agents report no checks of their
-// runtimes, so that a connected one's instance is not known to be well.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-health.html
-func (a *API) instanceHealth(connected bool) *types.ContainerInstanceHealthStatus {
-	overall, link := types.InstanceHealthCheckStateInsufficientData, types.InstanceHealthCheckStateOk
-	if !connected {
-		overall, link = types.InstanceHealthCheckStateImpaired, types.InstanceHealthCheckStateImpaired
-	}
-	return &types.ContainerInstanceHealthStatus{OverallStatus: overall, Details: []types.InstanceHealthCheckResult{
-		{Type: types.InstanceHealthCheckTypeAgentConnectivity, Status: link, LastUpdated: moment(a.now())},
-		{Type: types.InstanceHealthCheckTypeContainerRuntime, Status: types.InstanceHealthCheckStateInsufficientData},
-	}}
 }
 
 // instanceAttachments are the network interfaces of the tasks on an instance that have not STOPPED; never nil.
