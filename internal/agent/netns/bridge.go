@@ -46,7 +46,11 @@ func (r *rtnl) ensureBridge(cfg Config, s *store, inUse bool) (bridge, error) {
 	}
 	b.index = link.Attrs().Index
 	r.group = groupBase + uint32(b.index)
-	routes, defaultMTU, err := r.routes(b.index)
+	tasksOf, err := r.taskLinks(b)
+	if err != nil {
+		return b, err
+	}
+	routes, defaultMTU, err := r.routes(func(link int) bool { return link == b.index || tasksOf[link] })
 	if err != nil {
 		return b, err
 	}
@@ -126,6 +130,9 @@ func (r *rtnl) configureBridge(b bridge, link netlink.Link) error {
 		if a.IP.Equal(addr.IP) && a.Mask.String() == addr.Mask.String() {
 			continue
 		}
+		if ones, _ := a.Mask.Size(); ones == 32 { // a gateway of tasks that run on; see claimSubnet
+			continue
+		}
 		if err := r.handle.AddrDel(link, &a); err != nil {
 			return fmt.Errorf("bridge %s: %w", b.name, err)
 		}
@@ -147,8 +154,8 @@ func (r *rtnl) configureBridge(b bridge, link netlink.Link) error {
 }
 
 // routes lists where the machine's IPv4 routes and addresses lead, without default routes and without those of the
-// interface except, and the MTU of the default route's interface.
-func (r *rtnl) routes(except int) ([]netip.Prefix, int, error) {
+// interfaces that except names, and the MTU of the default route's interface.
+func (r *rtnl) routes(except func(link int) bool) ([]netip.Prefix, int, error) {
 	mtu := 1500
 	all, err := r.handle.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	if err != nil {
@@ -156,7 +163,7 @@ func (r *rtnl) routes(except int) ([]netip.Prefix, int, error) {
 	}
 	var out []netip.Prefix
 	for _, route := range all {
-		if route.LinkIndex == except && except != 0 {
+		if route.LinkIndex != 0 && except(route.LinkIndex) {
 			continue
 		}
 		dst := netip.PrefixFrom(netip.IPv4Unspecified(), 0)

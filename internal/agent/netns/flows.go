@@ -39,12 +39,17 @@ func (r *rtnl) forgetPorts(rec record) error {
 // forgetContainer ends the flows through a container's published ports, so that the next packet of such a connection is
 // refused or goes to whoever has the port then.
 func (r *rtnl) forgetContainer(rec record) error {
-	if len(rec.Ports) == 0 {
+	if len(rec.Ports) == 0 && rec.Task == nil {
 		return nil
 	}
 	return r.forgets.do(func(f *netlink.ConntrackFlow) bool {
 		from, ok := netip.AddrFromSlice(f.Reverse.SrcIP)
-		return ok && from.Unmap() == rec.IP
+		if ok && from.Unmap() == rec.IP {
+			return true
+		}
+		// A task's address may be another's later: what it began must not be taken for that one's.
+		from, ok = netip.AddrFromSlice(f.Forward.SrcIP)
+		return rec.Task != nil && ok && from.Unmap() == rec.IP
 	})
 }
 

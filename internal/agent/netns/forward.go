@@ -28,6 +28,7 @@ type forwardGuard struct {
 	bridge string
 	log    *slog.Logger
 	table  *table
+	tasks  *taskTable
 	events *mnl.Conn
 	done   chan struct{}
 
@@ -40,7 +41,7 @@ type forwardGuard struct {
 // settle is how long after a change the rules are looked at: a program that writes them does it in many steps.
 const settle = 100 * time.Millisecond
 
-func watchForward(t *table, log *slog.Logger) (*forwardGuard, error) {
+func watchForward(t *table, tasks *taskTable, log *slog.Logger) (*forwardGuard, error) {
 	events, err := mnl.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("watch nftables: %w", err)
@@ -48,7 +49,7 @@ func watchForward(t *table, log *slog.Logger) (*forwardGuard, error) {
 	if err := events.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch nftables: %w", err), events.Close())
 	}
-	g := &forwardGuard{bridge: t.bridge.name, table: t, log: log, events: events, done: make(chan struct{})}
+	g := &forwardGuard{bridge: t.bridge.name, table: t, tasks: tasks, log: log, events: events, done: make(chan struct{})}
 	if err := g.ensure(); err != nil {
 		return nil, errors.Join(err, events.Close())
 	}
@@ -126,11 +127,11 @@ func (g *forwardGuard) ensure() error {
 	if g.closed {
 		return nil
 	}
-	if err := g.table.ensure(); err != nil {
+	if err := errors.Join(g.table.ensure(), g.tasks.changes.do(taskChange{check: true})); err != nil {
 		return err
 	}
 	return g.edit(func(conn *nftables.Conn, c *nftables.Chain, ours []*nftables.Rule) {
-		if len(ours) == 2 {
+		if len(ours) == len(g.rules()) {
 			return
 		}
 		for _, r := range ours {
@@ -228,10 +229,11 @@ func dropping(conn *nftables.Conn) ([]*nftables.Chain, error) {
 // rules are what is put at a chain's head: written as iptables itself would, so that it can still list the table.
 func (g *forwardGuard) rules() [][]expr.Any {
 	tail := []expr.Any{&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept}}
-	return [][]expr.Any{rule(iifname(g.bridge), tail), rule(oifname(g.bridge, true), tail)}
+	return [][]expr.Any{rule(iifname(g.bridge), tail), rule(oifname(g.bridge, true), tail),
+		rule(iifprefix(g.bridge+"-"), tail), rule(oifprefix(g.bridge+"-", true), tail)}
 }
 
-// isOurs recognises a rule that accepts what comes from or goes to our bridge.
+// isOurs recognises a rule that accepts what comes from or goes to our interfaces.
 func (g *forwardGuard) isOurs(r *nftables.Rule) bool {
 	if len(r.Exprs) != 4 {
 		return false
@@ -241,7 +243,7 @@ func (g *forwardGuard) isOurs(r *nftables.Rule) bool {
 	_, ok3 := r.Exprs[2].(*expr.Counter)
 	v, ok4 := r.Exprs[3].(*expr.Verdict)
 	return ok1 && ok2 && ok3 && ok4 && v.Kind == expr.VerdictAccept && cmp.Op == expr.CmpOpEq &&
-		(meta.Key == expr.MetaKeyIIFNAME || meta.Key == expr.MetaKeyOIFNAME) && bytes.Equal(cmp.Data, interfaceName(g.bridge))
+		(meta.Key == expr.MetaKeyIIFNAME || meta.Key == expr.MetaKeyOIFNAME) && (bytes.Equal(cmp.Data, interfaceName(g.bridge)) || string(cmp.Data) == g.bridge+"-")
 }
 
 // close stops watching. The rules stay: the containers do.
@@ -273,11 +275,11 @@ func (g *forwardGuard) ensureLegacy() {
 	if !legacyInUse() {
 		return
 	}
-	for _, direction := range []string{"-i", "-o"} {
-		if legacy("-C", direction, g.bridge) == nil {
+	for _, r := range g.legacyRules() {
+		if legacy("-C", r) == nil {
 			continue
 		}
-		if err := legacy("-I", direction, g.bridge); err != nil {
+		if err := legacy("-I", r); err != nil {
 			g.log.Warn("iptables-legacy rules are in use and may drop containers' traffic", "error", err)
 		}
 	}
@@ -287,18 +289,23 @@ func (g *forwardGuard) removeLegacy() {
 	if !legacyInUse() {
 		return
 	}
-	for _, direction := range []string{"-i", "-o"} {
-		if legacy("-C", direction, g.bridge) != nil {
+	for _, r := range g.legacyRules() {
+		if legacy("-C", r) != nil {
 			continue
 		}
-		if err := legacy("-D", direction, g.bridge); err != nil {
+		if err := legacy("-D", r); err != nil {
 			g.log.Warn("cannot remove a rule from iptables-legacy", "error", err)
 		}
 	}
 }
 
-func legacy(command, direction, bridge string) error {
-	cmd := exec.Command("iptables-legacy", "-w", command, "FORWARD", direction, bridge, "-j", "ACCEPT")
+// legacyRules are directions and interfaces; a name that ends with + is a prefix.
+func (g *forwardGuard) legacyRules() [][2]string {
+	return [][2]string{{"-i", g.bridge}, {"-o", g.bridge}, {"-i", g.bridge + "-+"}, {"-o", g.bridge + "-+"}}
+}
+
+func legacy(command string, r [2]string) error {
+	cmd := exec.Command("iptables-legacy", "-w", command, "FORWARD", r[0], r[1], "-j", "ACCEPT")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("iptables-legacy: %w: %s", err, bytes.TrimSpace(out))
 	}

@@ -28,6 +28,8 @@ type Config struct {
 	Name string
 	// Subnet is where the containers' addresses come from, /8 to /29. Zero picks a free /20 and remembers it in DataDir.
 	Subnet netip.Prefix
+	// Groups are the security groups' rules at the start; see SetGroups.
+	Groups SecurityGroups
 	// DynamicPorts is the first and the last host port given out where none was asked for. Zero reads the machine's
 	// ip_local_port_range, as ECS does, or 32768 to 60999 without one.
 	DynamicPorts [2]uint16
@@ -78,21 +80,28 @@ const bindIP = "0.0.0.0"
 // Manager owns one bridge, one nftables table and the namespaces in one data directory. All methods may be called at
 // once from many goroutines; Setup and Teardown of one id wait for each other.
 type Manager struct {
-	cfg     Config
-	log     *slog.Logger
-	bridge  bridge
-	store   *store
-	links   *rtnl
-	table   *table
-	forward *forwardGuard
-	mark    *mark
-	ids     keyLocks
+	cfg    Config
+	log    *slog.Logger
+	bridge bridge
+	store  *store
+	links  *rtnl
+	table  *table
+	// taskTable is for tasks with interfaces of their own.
+	taskTable *taskTable
+	forward   *forwardGuard
+	mark      *mark
+	ids       keyLocks
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
 	networks map[string]*allocation
 	addrs    addrPool
 	ports    *portPool
+	// lastVeth is the number of the task's interface that was named last.
+	lastVeth uint32
+
+	subnetsMu sync.Mutex // guards subnets, and is held while one is claimed
+	subnets   map[netip.Prefix]bool
 }
 
 // allocation is one container's share. Only published changes once it is in Manager.networks, under the id's lock.
@@ -115,8 +124,8 @@ func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		cfg:      cfg,
 		log:      cfg.Log,
-		networks: map[string]*allocation{},
-		ids:      keyLocks{held: map[string]*keyLock{}},
+		networks: map[string]*allocation{}, subnets: map[netip.Prefix]bool{},
+		ids: keyLocks{held: map[string]*keyLock{}},
 	}
 	var err error
 	if m.store, err = openStore(cfg.DataDir); err != nil {
@@ -150,7 +159,7 @@ func (m *Manager) start() error {
 		return err
 	}
 	for _, r := range live { // if somebody removed the bridge, their interfaces hang on none
-		if err := m.links.plugIn(r.Veth, m.bridge); err != nil {
+		if err := m.replug(r); err != nil {
 			return err
 		}
 	}
@@ -159,12 +168,15 @@ func (m *Manager) start() error {
 	if m.table, err = openTable(m.cfg.Name, m.bridge, elements); err != nil {
 		return err
 	}
+	if m.taskTable, err = openTaskTable(m.cfg.Name, m.bridge, m.cfg.Groups, m.endpoints()); err != nil {
+		return err
+	}
 	for _, r := range stale {
 		if err := m.removeKernel(r); err != nil {
 			m.log.Warn("cannot remove the rest of a network", "id", r.ID, "error", err)
 		}
 	}
-	m.forward, err = watchForward(m.table, m.log)
+	m.forward, err = watchForward(m.table, m.taskTable, m.log)
 	return err
 }
 
@@ -173,6 +185,10 @@ func (m *Manager) adopt(live []record) []element {
 	var elements []element
 	for _, r := range live {
 		a := &allocation{record: r, published: true}
+		if r.Task != nil {
+			m.networks[r.ID] = a
+			continue
+		}
 		if !m.addrs.take(r.IP) {
 			m.log.Warn("address of a container of an earlier run is outside the subnet", "id", r.ID, "ip", r.IP)
 		}
@@ -218,7 +234,7 @@ func (m *Manager) ServeMetadata(target netip.AddrPort) error {
 	if target.IsValid() && !target.Addr().Is4() {
 		return fmt.Errorf("%w: the metadata server's address %v is not IPv4", ErrBadRequest, target)
 	}
-	return m.table.setMetadata(target)
+	return errors.Join(m.table.setMetadata(target), m.taskTable.changes.do(taskChange{metadata: &target}))
 }
 
 // Close lets go of what the process holds and leaves the containers' networks as they are. Host ports are no longer kept
@@ -244,7 +260,7 @@ func (m *Manager) Destroy(ctx context.Context) error {
 	if errors.Is(err, ErrClosed) {
 		return err
 	}
-	err = errors.Join(err, m.forward.close(), m.forward.remove(), m.table.remove(), m.links.deleteLink(m.bridge.name))
+	err = errors.Join(err, m.forward.close(), m.forward.remove(), m.table.remove(), removeTable(m.taskTable.table), m.links.deleteLink(m.bridge.name))
 	if err == nil {
 		err = m.store.remove()
 	}
@@ -259,6 +275,9 @@ func (m *Manager) release() error {
 	}
 	if m.table != nil {
 		errs = append(errs, m.table.close())
+	}
+	if m.taskTable != nil {
+		errs = append(errs, m.taskTable.close())
 	}
 	m.links.close()
 	m.mark.release()

@@ -86,5 +86,5 @@ func (r *rtnl) removeOrphan(bridge string, log *slog.Logger) error {
 	log.Info("removing a bridge whose data directory is gone", "bridge", bridge)
 	guard := &forwardGuard{bridge: bridge, log: log}
 	t := &table{table: &nftables.Table{Name: "roadstead_" + strings.TrimPrefix(bridge, "rs"), Family: nftables.TableFamilyIPv4}}
-	return errors.Join(guard.remove(), t.remove(), r.deleteBy(byName(bridge)))
+	return errors.Join(guard.remove(), t.remove(), removeTable(taskTableOf(strings.TrimPrefix(bridge, "rs"))), r.deleteBy(byName(bridge)))
 }

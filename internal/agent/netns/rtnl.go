@@ -111,6 +111,15 @@ func (r *rtnl) addVeth(name string, b bridge, peer net.HardwareAddr, ns *os.File
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
 	req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(b.index))))
 	addVethEnd(req.AddData, b.mtu)
+	req.AddData(vethInfo(b.mtu, peer, ns))
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("make interface %s: %w", name, err)
+	}
+	return nil
+}
+
+// vethInfo describes a veth pair's other end, in a container's namespace.
+func vethInfo(mtu int, peer net.HardwareAddr, ns *os.File) *nl.RtAttr {
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
 	end := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
@@ -118,12 +127,8 @@ func (r *rtnl) addVeth(name string, b bridge, peer net.HardwareAddr, ns *os.File
 	end.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(containerInterface))
 	end.AddRtAttr(unix.IFLA_ADDRESS, peer)
 	end.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(ns.Fd())))
-	addVethEnd(func(a nl.NetlinkRequestData) { end.AddChild(a) }, b.mtu)
-	req.AddData(info)
-	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
-		return fmt.Errorf("make interface %s: %w", name, err)
-	}
-	return nil
+	addVethEnd(func(a nl.NetlinkRequestData) { end.AddChild(a) }, mtu)
+	return info
 }
 
 // addVethEnd sets what both ends have. One queue is enough for a container, and cheaper to make than one for each core.
@@ -204,7 +209,9 @@ func (r *rtnl) veths(b bridge) ([]string, error) {
 	}
 	var out []string
 	for _, l := range links {
-		if l.Type() == "veth" && l.Attrs().MasterIndex == b.index && strings.HasPrefix(l.Attrs().Name, b.vethPrefix()) {
+		name := l.Attrs().Name
+		bridged := l.Attrs().MasterIndex == b.index && strings.HasPrefix(name, b.vethPrefix())
+		if l.Type() == "veth" && (bridged || strings.HasPrefix(name, b.taskPrefix())) {
 			out = append(out, l.Attrs().Name)
 		}
 	}

@@ -106,10 +106,10 @@ func (t *table) mapPorts() []expr.Any {
 	}
 }
 
-// metadataRule sends connections from the bridge to ECS's metadata address to target.
+// metadataRule sends connections that match from to ECS's metadata address to target.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
-func metadataRule(bridge string, target netip.AddrPort) []expr.Any {
-	return rule(iifname(bridge), inPrefix(dst, netip.MustParsePrefix("169.254.170.2/32"), true), []expr.Any{
+func metadataRule(from []expr.Any, target netip.AddrPort) []expr.Any {
+	return rule(from, inPrefix(dst, netip.MustParsePrefix("169.254.170.2/32"), true), []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		compare(true, []byte{unix.IPPROTO_TCP}),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},

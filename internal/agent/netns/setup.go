@@ -96,7 +96,7 @@ func (m *Manager) teardown(id string) error {
 		return m.removeKernel(record{ID: id})
 	}
 	if a.published {
-		if err := m.table.apply(nil, a.elements()); err != nil {
+		if err := m.unpublish(a); err != nil {
 			return err
 		}
 		a.published = false
@@ -110,9 +110,19 @@ func (m *Manager) teardown(id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.networks, id)
-	m.addrs.put(a.IP)
+	if a.Task == nil {
+		m.addrs.put(a.IP)
+	}
 	m.ports.free(a.reserved)
 	return nil
+}
+
+// unpublish takes what leads to a network out of its table.
+func (m *Manager) unpublish(a *allocation) error {
+	if a.Task != nil {
+		return m.taskTable.changes.do(taskChange{del: a.endpoint()})
+	}
+	return m.table.apply(nil, a.elements())
 }
 
 // removeKernel removes a record's namespace and interface, and then the record. All of it may be gone already.
@@ -175,7 +185,7 @@ func (m *Manager) existing(id string, want []portRecord) *Network {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.networks[id]
-	if m.closed || a == nil || len(a.Ports) != len(want) {
+	if m.closed || a == nil || a.Task != nil || len(a.Ports) != len(want) {
 		return nil
 	}
 	for i, p := range a.Ports {

@@ -23,6 +23,8 @@ type record struct {
 	IP    netip.Addr   `json:"ip"`
 	Veth  string       `json:"veth"`
 	Ports []portRecord `json:"ports,omitempty"`
+	// Task is there for a task's network interface: then IP is of its subnet, and not of the bridge's.
+	Task *taskInterface `json:"task,omitempty"`
 
 	complete bool
 }

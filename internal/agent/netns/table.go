@@ -139,7 +139,7 @@ func (t *table) commit(changes []change) []error {
 		if c.metadata != nil {
 			t.metadata, whole = *c.metadata, true
 		}
-		whole = whole || c.check && t.missing()
+		whole = whole || c.check && missing(t.conn, t.table)
 	}
 	if !whole && t.flush(changes) == nil {
 		return nil
@@ -149,12 +149,6 @@ func (t *table) commit(changes []change) []error {
 		t.current, t.metadata = before, metadata
 	}
 	return all(len(changes), err)
-}
-
-// missing says whether the table is gone.
-func (t *table) missing() bool {
-	tables, err := t.conn.ListTablesOfFamily(t.table.Family)
-	return err == nil && !slices.ContainsFunc(tables, func(other *nftables.Table) bool { return other.Name == t.table.Name })
 }
 
 func (t *table) flush(changes []change) error {
@@ -184,17 +178,7 @@ func inChunks(elements []element, set *nftables.Set, queue func(*nftables.Set, [
 }
 
 // remove deletes the table; it is no error if it is gone.
-func (t *table) remove() error {
-	conn, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
-	}
-	conn.DelTable(t.table)
-	if err := conn.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("remove nftables table: %w", err)
-	}
-	return nil
-}
+func (t *table) remove() error { return removeTable(t.table) }
 
 func (t *table) close() error { return t.conn.CloseLasting() }
 
@@ -215,7 +199,7 @@ func (t *table) addChains() {
 		rule(iifname(b.name), inPrefix(src, b.subnet, false), verdict(expr.VerdictDrop)))
 	var metadata [][]expr.Any
 	if t.metadata.IsValid() {
-		metadata = append(metadata, metadataRule(b.name, t.metadata))
+		metadata = append(metadata, metadataRule(iifname(b.name), t.metadata))
 	}
 	chain("metadata", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest-1), metadata...)
 	publish := rule(toThisHost(), t.mapPorts())
