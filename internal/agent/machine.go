@@ -107,6 +107,9 @@ func (c *Config) capabilities() []ecs.Attribute {
 	for _, v := range dockerAPIs {
 		names = append(names, "com.amazonaws.ecs.capability.docker-remote-api."+v)
 	}
+	if c.Network != nil {
+		names = append(names, "ecs.capability.task-eni")
+	}
 	if c.Metadata != nil {
 		names = append(names, "com.amazonaws.ecs.capability.task-iam-role", "com.amazonaws.ecs.capability.task-iam-role-network-host")
 	}

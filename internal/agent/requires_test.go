@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"roadstead.dev/roadstead/internal/agent/engine"
+	"roadstead.dev/roadstead/internal/agent/netns"
 	"roadstead.dev/roadstead/internal/api/ecs/taskdef"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -77,7 +78,7 @@ func sample(t *testing.T, text string) *ecs.TaskDefinition {
 }
 
 func checkAgreement(t *testing.T, text string, d *ecs.TaskDefinition, o *ecs.TaskOverride) {
-	has := new(Config).capabilities()
+	has := (&Config{Network: new(netns.Manager)}).capabilities()
 	var missing []string
 	for _, a := range taskdef.RequiresAttributes(d) {
 		if !advertises(has, a.Name) {

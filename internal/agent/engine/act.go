@@ -81,6 +81,9 @@ func (e *Engine) do(t *task, a action) {
 		c.urge = urgeForced
 		e.cfg.Log.Info("container does not end in time and is killed", "task", t.run.ID, "container", t.state.Containers[i].Name)
 		e.kill(t, i, int(unix.SIGKILL))
+	case doDisconnect:
+		t.seen.disconnecting = true
+		e.spawn(func() { e.disconnect(t) })
 	case doFinish:
 		e.finish(t)
 	case doRelease:
@@ -180,6 +183,7 @@ func (e *Engine) start(t *task, i int) {
 		t.mu.Unlock()
 		return
 	}
+	t.seen.connected = e.connects(t)
 	t.mu.Unlock()
 
 	begun, reason := e.launch(t, i, image)
@@ -193,6 +197,7 @@ func (e *Engine) start(t *task, i int) {
 		if begun.address.IsValid() {
 			t.state.Containers[i].Address = begun.address.String()
 		}
+		t.attached()
 		e.begun(t, i, begun.status)
 	case e.ctx.Err() != nil:
 		// The agent ends; the next one tries again.
@@ -401,5 +406,5 @@ func (e *Engine) removeTask(t *task) error {
 		}
 		e.cfg.Images.Release(id)
 	}
-	return errors.Join(append(errs, e.files.remove(t.run.ID))...)
+	return errors.Join(append(errs, e.detach(t), e.files.remove(t.run.ID))...)
 }

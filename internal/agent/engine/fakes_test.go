@@ -48,6 +48,16 @@ func (f *fakeNetwork) Setup(_ context.Context, r netns.Request) (*netns.Network,
 	return res, nil
 }
 
+func (f *fakeNetwork) SetupTask(_ context.Context, r netns.TaskRequest) (*netns.Network, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.nets == nil {
+		f.nets, f.ports, f.next = map[string][]int32{}, map[int32]string{}, 32768
+	}
+	f.nets[r.ID] = nil
+	return &netns.Network{Path: "/run/netns/" + r.ID, IP: r.Address}, nil
+}
+
 func (f *fakeNetwork) Teardown(_ context.Context, id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

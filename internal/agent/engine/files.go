@@ -19,6 +19,9 @@ const shortID = 12
 func (t *task) name(spec *runtime.Spec, c *ecs.ContainerDefinition, ip netip.Addr) error {
 	shared := containerNetwork(t.definition, c) == ecs.NetworkHost
 	spec.Hostname = c.Hostname
+	if t.run.Interface != nil && t.ownInterface() {
+		spec.Hostname = t.run.Interface.PrivateDNSName
+	}
 	if spec.Hostname == "" {
 		if spec.Hostname = spec.ID[:shortID]; shared {
 			host, err := os.Hostname()
@@ -90,14 +93,19 @@ func hostsFile(hostname string, c *ecs.ContainerDefinition, ip netip.Addr, share
 // A container with a network of its own cannot reach name servers on the machine's loopback: as Docker does, those are left
 // out, systemd-resolved's own servers are used for its stub, and where none is left public ones.
 func resolvConf(c *ecs.ContainerDefinition, shared bool) (string, error) {
+	conf, err := resolverOf(c, shared)
+	return conf.String(), err
+}
+
+func resolverOf(c *ecs.ContainerDefinition, shared bool) (resolv, error) {
 	conf, err := readResolv("/etc/resolv.conf")
 	if err != nil {
-		return "", err
+		return conf, err
 	}
 	if !shared && conf.onlyLoopback() {
 		behind, err := readResolv("/run/systemd/resolve/resolv.conf")
 		if err != nil {
-			return "", err
+			return conf, err
 		}
 		if len(behind.servers) > 0 {
 			conf = behind
@@ -115,7 +123,7 @@ func resolvConf(c *ecs.ContainerDefinition, shared bool) (string, error) {
 	if len(conf.servers) == 0 && !shared {
 		conf.servers = []string{"8.8.8.8", "8.8.4.4"}
 	}
-	return conf.String(), nil
+	return conf, nil
 }
 
 type resolv struct{ servers, search, options []string }

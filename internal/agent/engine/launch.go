@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"roadstead.dev/roadstead/internal/agent/logs"
-	"roadstead.dev/roadstead/internal/agent/netns"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -18,7 +17,7 @@ type launched struct {
 	status   *runtime.Status
 	shipment logs.Shipment
 	bindings []ecs.NetworkBinding
-	// address is the container's own on the bridge.
+	// address is the container's own on the bridge, or its task's.
 	address netip.Addr
 }
 
@@ -55,7 +54,7 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 // begin sets up the network and starts the container in it.
 func (e *Engine) begin(ctx context.Context, t *task, i int, spec *runtime.Spec, l *launched) error {
 	def := &t.definition.ContainerDefinitions[i]
-	ip, err := e.connect(ctx, t.definition, def, spec, l)
+	ip, err := e.connect(ctx, t, def, spec, l)
 	if err != nil {
 		return err
 	}
@@ -68,68 +67,6 @@ func (e *Engine) begin(ctx context.Context, t *task, i int, spec *runtime.Spec, 
 		}
 	}
 	return err
-}
-
-// connect gives the container its network. On the host's network its ports are the host's own.
-func (e *Engine) connect(ctx context.Context, d *ecs.TaskDefinition, c *ecs.ContainerDefinition, spec *runtime.Spec, l *launched) (ip netip.Addr, err error) {
-	switch containerNetwork(d, c) {
-	case ecs.NetworkNone:
-		return ip, nil
-	case ecs.NetworkAwsvpc:
-		if e.cfg.Simulated { // its interface is the server's word alone
-			return ip, nil
-		}
-	case ecs.NetworkHost:
-		spec.NetNS = "host"
-		l.bindings = hostBindings(c)
-		return ip, nil
-	}
-	if e.cfg.Network == nil {
-		return ip, fmt.Errorf("this agent has no bridge network")
-	}
-	result, err := e.cfg.Network.Setup(ctx, netns.Request{ID: spec.ID, Ports: portRequests(c)})
-	if err != nil {
-		return ip, fmt.Errorf("set up the network: %w", err)
-	}
-	spec.NetNS = result.Path
-	l.bindings, l.address = result.Bindings, result.IP
-	return result.IP, nil
-}
-
-func portRequests(c *ecs.ContainerDefinition) []netns.PortRequest {
-	ports := make([]netns.PortRequest, 0, len(c.PortMappings))
-	for _, p := range c.PortMappings {
-		if p.ContainerPort == nil {
-			continue
-		}
-		r := netns.PortRequest{ContainerPort: *p.ContainerPort, Protocol: first(p.Protocol, "tcp")}
-		if p.HostPort != nil {
-			r.HostPort = *p.HostPort
-		}
-		ports = append(ports, r)
-	}
-	return ports
-}
-
-func hostBindings(c *ecs.ContainerDefinition) []ecs.NetworkBinding {
-	var list []ecs.NetworkBinding
-	for _, p := range portRequests(c) {
-		port := p.ContainerPort
-		list = append(list, ecs.NetworkBinding{BindIP: "0.0.0.0", ContainerPort: &port, HostPort: &port, Protocol: p.Protocol})
-	}
-	return list
-}
-
-// teardown removes a container's network if it has one.
-func (e *Engine) teardown(id string, c *ecs.ContainerDefinition, d *ecs.TaskDefinition) error {
-	if e.cfg.Network == nil || containerNetwork(d, c) != ecs.NetworkBridge {
-		return nil
-	}
-	// Not ctx: a network must go also when the start it was for was given up.
-	if err := e.cfg.Network.Teardown(context.WithoutCancel(e.ctx), id); err != nil {
-		return fmt.Errorf("tear down the network of container %s: %w", id, err)
-	}
-	return nil
 }
 
 // attach begins to ship a container's output, if its log driver ships it; nil for none.

@@ -177,11 +177,7 @@ func (t *task) showContainer(i int, desired ecs.TaskStatus) metadata.Container {
 	if c.LogConfiguration != nil {
 		v.LogOptions = c.LogConfiguration.Options
 	}
-	network := metadata.Network{Mode: containerNetwork(t.definition, c)}
-	if s.Address != "" {
-		network.IPv4 = []string{s.Address}
-	}
-	v.Networks = []metadata.Network{network}
+	v.Networks = []metadata.Network{t.showNetwork(c, s.Address)}
 	if s.HealthStatus != "" {
 		health := t.live[i].health
 		health.Status = s.HealthStatus

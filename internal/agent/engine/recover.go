@@ -100,6 +100,10 @@ func (e *Engine) restore(r *journal.Record) (*task, error) {
 func (e *Engine) resume(t *task, statuses map[string]*runtime.Status, images map[string]*runtime.Image, wanted map[string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.seen.connected = e.connects(t)
+	if t.ownInterface() {
+		wanted[t.run.ID.String()] = true
+	}
 	for i := range t.state.Containers {
 		c, o := &t.state.Containers[i], &t.seen.containers[i]
 		status := statuses[c.RuntimeID]

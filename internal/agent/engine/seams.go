@@ -9,10 +9,12 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
-// Network gives a container a network namespace on the bridge; *netns.Manager does.
+// Network gives containers network namespaces, on the bridge or of their task's interface; *netns.Manager does.
 type Network interface {
 	// Setup makes a namespace with an address, and takes the host ports. On an error nothing of it is left.
 	Setup(ctx context.Context, r netns.Request) (*netns.Network, error)
+	// SetupTask makes the namespace of a task with a network interface of its own, or gives the one that is there.
+	SetupTask(ctx context.Context, r netns.TaskRequest) (*netns.Network, error)
 	// Teardown removes it. It is no error if there is none.
 	Teardown(ctx context.Context, id string) error
 	// Sweep removes the networks of an earlier process whose id is not live.

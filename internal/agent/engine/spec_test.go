@@ -162,7 +162,6 @@ func TestUnsupportedIsRefused(t *testing.T) {
 	yes := ptr(true)
 
 	for feature, change := range map[string]func(d *ecs.TaskDefinition, c *ecs.ContainerDefinition){
-		"awsvpc":      func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.NetworkMode = "awsvpc" },
 		"pidMode":     func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.PidMode = "host" },
 		"ipcMode":     func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.IpcMode = "task" },
 		"taskRoleArn": func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.TaskRoleArn = "arn" },

@@ -65,6 +65,8 @@ type observed struct {
 	containers []observedContainer
 	// stopping is the desired status: the task is to end. It never goes back.
 	stopping bool
+	// connected: containers of the task may have networks. disconnecting: these are being removed.
+	connected, disconnecting bool
 	// finished: all containers have ended and this was said. settled: nobody waits to be told (again).
 	finished, settled bool
 	// released: nothing of the task is left but files.
@@ -85,6 +87,9 @@ const (
 	doAbandon
 	doAsk
 	doForce
+	// doDisconnect removes the networks of containers that have all ended: what the server hears of a stopped task's ports and
+	// addresses, that they are free, must be so.
+	doDisconnect
 	// doFinish declares the task STOPPED, doRelease removes what is left of it.
 	doFinish
 	doRelease
@@ -198,7 +203,10 @@ func stop(o *observed) action {
 			return action{doForce, i}
 		}
 	}
-	if ended && drained {
+	switch {
+	case ended && o.connected && !o.disconnecting:
+		return action{verb: doDisconnect}
+	case ended && drained && !o.connected:
 		return action{verb: doFinish}
 	}
 	return action{}

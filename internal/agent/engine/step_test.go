@@ -29,7 +29,9 @@ func apply(o *observed, a action) {
 	case doPull:
 		c.phase = phasePulling
 	case doStart:
-		c.phase = phaseStarting
+		c.phase, o.connected = phaseStarting, true
+	case doDisconnect:
+		o.disconnecting = true
 	case doEnd:
 		o.stopping = true
 	case doAbandon:
@@ -78,6 +80,9 @@ func happen(t *rapid.T, o *observed, stubborn []bool) bool {
 		case c.held:
 			may = append(may, func() { c.held = false })
 		}
+	}
+	if o.disconnecting && o.connected {
+		may = append(may, func() { o.connected = false })
 	}
 	if o.finished && !o.settled {
 		may = append(may, func() { o.settled = true })
@@ -138,7 +143,10 @@ func checkAction(t *rapid.T, o *observed, a action) {
 		if c.phase != phaseRunning || needed(o, a.container) {
 			t.Fatalf("container %d is asked to end before its dependents: %+v", a.container, o)
 		}
-	case doFinish:
+	case doFinish, doDisconnect:
+		if a.verb == doFinish && o.connected {
+			t.Fatal("finished with its networks")
+		}
 		for i := range o.containers {
 			if o.containers[i].phase != phaseStopped {
 				t.Fatalf("finished with container %d in phase %d", i, o.containers[i].phase)
@@ -176,11 +184,13 @@ func TestStepOrders(t *testing.T) {
 		"dependents stop first": {observed{stopping: true, containers: []observedContainer{running, {phase: phaseRunning, needs: []dependency{{0, conditionStart}}}}}, action{doAsk, 1}},
 		"and then what they need": {observed{stopping: true, containers: []observedContainer{running, {phase: phaseStopped, needs: []dependency{{0, conditionStart}}}}},
 			action{doAsk, 0}},
-		"time is up":          {observed{stopping: true, containers: []observedContainer{{phase: phaseRunning, urge: urgeAsked, overdue: true}}}, action{doForce, 0}},
-		"all ended":           {observed{stopping: true, containers: []observedContainer{{phase: phaseStopped}}}, action{verb: doFinish}},
-		"unreported is kept":  {observed{stopping: true, finished: true, containers: []observedContainer{{phase: phaseStopped}}}, action{}},
-		"reported is cleaned": {observed{stopping: true, finished: true, settled: true, containers: []observedContainer{{phase: phaseStopped}}}, action{verb: doRelease}},
-		"unshipped is kept":   {observed{stopping: true, finished: true, settled: true, containers: []observedContainer{{phase: phaseStopped, held: true}}}, action{}},
+		"time is up":           {observed{stopping: true, containers: []observedContainer{{phase: phaseRunning, urge: urgeAsked, overdue: true}}}, action{doForce, 0}},
+		"all ended":            {observed{stopping: true, containers: []observedContainer{{phase: phaseStopped}}}, action{verb: doFinish}},
+		"its network goes":     {observed{stopping: true, connected: true, containers: []observedContainer{{phase: phaseStopped, draining: true}}}, action{verb: doDisconnect}},
+		"its network is going": {observed{stopping: true, connected: true, disconnecting: true, containers: []observedContainer{{phase: phaseStopped}}}, action{}},
+		"unreported is kept":   {observed{stopping: true, finished: true, containers: []observedContainer{{phase: phaseStopped}}}, action{}},
+		"reported is cleaned":  {observed{stopping: true, finished: true, settled: true, containers: []observedContainer{{phase: phaseStopped}}}, action{verb: doRelease}},
+		"unshipped is kept":    {observed{stopping: true, finished: true, settled: true, containers: []observedContainer{{phase: phaseStopped, held: true}}}, action{}},
 	} {
 		if got := step(&c.o); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)

@@ -26,9 +26,6 @@ func set(b *bool) bool { return b != nil && *b }
 var logDrivers = []string{"json-file", "awslogs", "none"}
 
 var refusals = []refusal{
-	{"networkMode awsvpc", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
-		return d.NetworkMode == ecs.NetworkAwsvpc
-	}},
 	{"pidMode", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.PidMode != "" }},
 	{"ipcMode", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
 		return d.IpcMode != "" && d.IpcMode != "none"

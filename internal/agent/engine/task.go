@@ -179,7 +179,7 @@ func (t *task) status() ecs.TaskStatus {
 func (t *task) taskState() acs.TaskState {
 	s := acs.TaskState{
 		ID: t.run.ID, Status: t.status(), PullStartedAt: t.state.PullStartedAt, PullStoppedAt: t.state.PullStoppedAt,
-		StartedAt: t.state.StartedAt, ExecutionStoppedAt: t.state.ExecutionStoppedAt,
+		StartedAt: t.state.StartedAt, ExecutionStoppedAt: t.state.ExecutionStoppedAt, Attachment: t.state.Attachment,
 		Containers: make([]ecs.Container, len(t.state.Containers)),
 	}
 	if t.state.Stopping {

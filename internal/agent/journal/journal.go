@@ -53,6 +53,8 @@ type State struct {
 	StartedAt          ecs.Millis  `json:"startedAt,omitempty"`
 	ExecutionStoppedAt ecs.Millis  `json:"executionStoppedAt,omitempty"`
 	Containers         []Container `json:"containers"`
+	// Attachment is how far the task's network interface has come.
+	Attachment ecs.AttachmentStatus `json:"attachment,omitempty"`
 	// Finished says that every container has ended. Forgotten: the server does not know the task and wants no report.
 	Finished  bool `json:"finished,omitempty"`
 	Forgotten bool `json:"forgotten,omitempty"`

@@ -12,7 +12,8 @@ import (
 )
 
 // SecurityGroups are the rules of security groups by id. A value that was given to a Manager is never modified: who
-// changes a rule gives a new one. A group that is not in it is as AWS makes a new VPC's default group (DefaultGroup).
+// changes a rule gives a new one. The network's default group, if it is not in it, is as AWS makes it (DefaultGroup). Of any other
+// group that is not in it nothing is known, and it admits everything.
 type SecurityGroups map[string]SecurityGroup
 
 // SecurityGroup says what may go to tasks of the group, and what they may send; answers always pass.
@@ -49,7 +50,11 @@ func (s SecurityGroups) get(id string) SecurityGroup {
 	if g, ok := s[id]; ok {
 		return g
 	}
-	return DefaultGroup(id)
+	if id == DefaultGroupID {
+		return DefaultGroup(id)
+	}
+	all := []GroupRule{{Prefix: anywhere}}
+	return SecurityGroup{Ingress: all, Egress: all}
 }
 
 // sortedGroups are a task's groups, each once.

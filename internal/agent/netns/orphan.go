@@ -49,12 +49,15 @@ func (r *rtnl) removeOrphans(log *slog.Logger) {
 		log.Warn("cannot look for bridges that nobody has", "error", err)
 		return
 	}
-	used := map[int]bool{}
+	used, tasks := map[int]bool{}, map[string]bool{}
 	for _, l := range links {
 		used[l.Attrs().MasterIndex] = true
+		if bridge, _, ok := strings.Cut(l.Attrs().Name, "-"); ok && l.Type() == "veth" {
+			tasks[bridge] = true
+		}
 	}
 	for _, l := range links {
-		if used[l.Attrs().Index] || !orphaned(l) {
+		if used[l.Attrs().Index] || tasks[l.Attrs().Name] || !orphaned(l) {
 			continue
 		}
 		if err := r.removeOrphan(l.Attrs().Name, log); err != nil {

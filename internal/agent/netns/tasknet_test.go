@@ -177,7 +177,7 @@ func TestGroups(t *testing.T) {
 
 	must(t, m.SetGroups(SecurityGroups{"sg-name": {Ingress: []GroupRule{{Protocol: "udp", From: 53, To: 53, Prefix: testSubnet}}}}))
 	passes(one, "udp", db, 53)
-	shut(one, "tcp", web, 80)
+	passes(one, "tcp", web, 82) // nothing is known of its group any more
 	third := setupTask(t, m, taskRequest(testSubnet, 5, "sg-web"))
 	serve(t, third.Path, "tcp", ":80", third.IP.String())
 	passes(web, "tcp", third, 80)

@@ -60,6 +60,11 @@ func (n *network) Setup(_ context.Context, r netns.Request) (*netns.Network, err
 	return out, nil
 }
 
+// SetupTask implements engine.Network: the address is the server's choice.
+func (n *network) SetupTask(_ context.Context, r netns.TaskRequest) (*netns.Network, error) {
+	return &netns.Network{Path: "simulated", IP: r.Address}, nil
+}
+
 // address gives the next of Docker's default network; n.mu is held.
 func (n *network) address() netip.Addr {
 	n.hosts = n.hosts%65533 + 1
