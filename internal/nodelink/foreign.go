@@ -29,6 +29,8 @@ const (
 	life = 30 * time.Minute
 	// roleLife is how long credentials of roles last; they are renewed after a third of it.
 	roleLife = 6 * time.Hour
+	// expired is said, with a normal closure, when a connection has lasted long enough.
+	expired = "ConnectionExpired: Reconnect to continue"
 )
 
 // foreign is a session of Amazon's own agent, which takes tasks one by one, in Docker's terms, and reports by calls of the
@@ -46,8 +48,9 @@ type foreign struct {
 	listed        map[ecs.TaskID]bool
 	// manifest says that the whole truth is to be told, after what is due now.
 	manifest bool
-	// lend are tasks that are to be given credentials.
-	lend []ecs.TaskID
+	// lend are credentials that are due, and asking those that were sent.
+	lend   []loan
+	asking asking
 	// waiting are the messages that are not acknowledged, by id.
 	waiting map[string]sent
 	// sequence is the last number given, and reserved the last that may be given.
@@ -60,7 +63,7 @@ type sent struct {
 }
 
 func newForeign(l *line, cluster, endpoint string, forgetful bool) *foreign {
-	return &foreign{line: l, cluster: cluster, endpoint: endpoint, forgetful: forgetful, listed: map[ecs.TaskID]bool{}, waiting: map[string]sent{}}
+	return &foreign{line: l, cluster: cluster, endpoint: endpoint, forgetful: forgetful, listed: map[ecs.TaskID]bool{}, waiting: map[string]sent{}, asking: asking{}}
 }
 
 // endpointOf is the server as the agent of a request calls it.
@@ -77,16 +80,18 @@ func (f *foreign) sync(view *state.View) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for t := range view.Tasks.OnInstance(f.instance) {
+		if f.forgetful {
+			f.srv.loans.forget(t.ID)
+		}
 		switch {
 		case t.LastStatus >= ecs.TaskStopped:
 		case t.DesiredStatus == ecs.TaskStopped:
 			f.due(&f.stops, t.ID)
 		case t.LastStatus < ecs.TaskRunning:
 			f.due(&f.starts, t.ID)
-		case f.forgetful:
-			f.lend = append(f.lend, t.ID)
 		}
 	}
+	f.renew(view)
 	f.manifest = true
 	f.poke()
 }
@@ -124,6 +129,7 @@ func (f *foreign) ended(id ecs.TaskID) {
 			delete(f.waiting, message)
 		}
 	}
+	f.asking.drop(id)
 	f.poke()
 }
 
@@ -132,9 +138,8 @@ func (f *foreign) serve(ctx context.Context) error {
 }
 
 func (f *foreign) write(ctx context.Context) error {
-	beat, renew := time.NewTicker(f.srv.cfg.Heartbeat), time.NewTicker(roleLife/3)
+	beat := time.NewTicker(f.srv.cfg.Heartbeat)
 	defer beat.Stop()
-	defer renew.Stop()
 	// Agents that came at once do not all go at once.
 	over := time.NewTimer(life - rand.N(life/6))
 	defer over.Stop()
@@ -147,14 +152,15 @@ func (f *foreign) write(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-over.C:
-			return f.conn.Close(websocket.StatusNormalClosure, "ConnectionExpired: Reconnect to continue")
+			return f.conn.Close(websocket.StatusNormalClosure, expired)
 		case <-beat.C:
 			f.remind()
+			f.mu.Lock()
+			f.renew(f.srv.cfg.Store.View())
+			f.mu.Unlock()
 			if err := f.heartbeat(ctx); err != nil {
 				return err
 			}
-		case <-renew.C:
-			f.renew()
 		case <-f.wake:
 		}
 		if err := f.sendDue(ctx); err != nil {
@@ -179,22 +185,38 @@ func (f *foreign) remind() {
 	}
 }
 
-// renew has all tasks with roles given new credentials.
-func (f *foreign) renew() {
-	view := f.srv.cfg.Store.View()
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// renew makes those credentials due, of the tasks that the agent has, that are not fresh. f.mu is held.
+func (f *foreign) renew(view *state.View) {
+	if f.srv.cfg.Lend == nil {
+		return
+	}
+	now := time.Now()
+	f.lend = f.lend[:0]
 	for t := range view.Tasks.OnInstance(f.instance) {
-		if t.LastStatus < ecs.TaskStopped {
-			f.lend = append(f.lend, t.ID)
+		def := view.Definitions.Get(t.Definition)
+		if def == nil || t.LastStatus < ecs.TaskRunning || t.LastStatus >= ecs.TaskStopped {
+			continue
+		}
+		for _, which := range []loan{{t.ID, payload.RoleTypeTask}, {t.ID, payload.RoleTypeExecution}} {
+			if roleOf(t, def, which) != "" && !f.srv.loans.fresh(which, now) && !f.asking.pending(which, now) {
+				f.lend = append(f.lend, which)
+			}
 		}
 	}
+}
+
+func roleOf(t *ecs.Task, def *ecs.TaskDefinition, which loan) string {
+	task, execution := def.Roles(t.Overrides)
+	if which.roleType == payload.RoleTypeExecution {
+		return execution
+	}
+	return task
 }
 
 // sendDue sends what is due, as far as the window allows: stops first, since they free what a start may need.
 func (f *foreign) sendDue(ctx context.Context) error {
 	for {
-		id, kind := f.next()
+		id, which, kind := f.next()
 		var err error
 		switch kind {
 		case dueNothing:
@@ -202,7 +224,7 @@ func (f *foreign) sendDue(ctx context.Context) error {
 		case dueTask:
 			err = f.sendTask(ctx, id)
 		case dueCredentials:
-			err = f.sendCredentials(ctx, id)
+			err = f.sendCredentials(ctx, which)
 		case dueManifest:
 			err = f.sendManifest(ctx)
 		}
@@ -222,30 +244,31 @@ const (
 	dueManifest
 )
 
-func (f *foreign) next() (ecs.TaskID, due) {
+// next is what is to be sent: a task, a loan or the manifest.
+func (f *foreign) next() (ecs.TaskID, loan, due) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.waiting) >= window {
-		return ecs.TaskID{}, dueNothing
+		return ecs.TaskID{}, loan{}, dueNothing
 	}
 	for _, list := range []*[]ecs.TaskID{&f.stops, &f.starts} {
 		if len(*list) > 0 {
 			id := (*list)[0]
 			*list = (*list)[1:]
 			delete(f.listed, id)
-			return id, dueTask
+			return id, loan{}, dueTask
 		}
 	}
 	if len(f.lend) > 0 {
-		id := f.lend[0]
+		which := f.lend[0]
 		f.lend = f.lend[1:]
-		return id, dueCredentials
+		return ecs.TaskID{}, which, dueCredentials
 	}
 	if f.manifest {
 		f.manifest = false
-		return ecs.TaskID{}, dueManifest
+		return ecs.TaskID{}, loan{}, dueManifest
 	}
-	return ecs.TaskID{}, dueNothing
+	return ecs.TaskID{}, loan{}, dueNothing
 }
 
 // sendTask tells the agent what is desired of a task now.
@@ -279,25 +302,31 @@ func (f *foreign) start(view *state.View, t *ecs.Task) (payload.Task, error) {
 		return payload.Task{}, fmt.Errorf("the task definition %s is not there any more", t.Definition)
 	}
 	terms := payload.Terms{Place: f.srv.cfg.Place, Endpoint: f.endpoint}
-	task, execution := def.Roles(t.Overrides)
 	var err error
-	if terms.Role, err = f.credentials(t, task, payload.RoleTypeTask); err != nil {
+	if terms.Role, err = f.credentials(t, def, loan{t.ID, payload.RoleTypeTask}); err != nil {
 		return payload.Task{}, err
 	}
-	if terms.Execution, err = f.credentials(t, execution, payload.RoleTypeExecution); err != nil {
+	if terms.Execution, err = f.credentials(t, def, loan{t.ID, payload.RoleTypeExecution}); err != nil {
 		return payload.Task{}, err
 	}
 	return payload.Start(terms, t, def)
 }
 
-func (f *foreign) credentials(t *ecs.Task, role, roleType string) (*payload.Credentials, error) {
+// credentials makes a task's of a role, which the agent will acknowledge; nil where it has none.
+func (f *foreign) credentials(t *ecs.Task, def *ecs.TaskDefinition, which loan) (*payload.Credentials, error) {
+	role := roleOf(t, def, which)
 	if role == "" || f.srv.cfg.Lend == nil {
 		return nil, nil
 	}
-	c, err := f.srv.cfg.Lend(t, role, roleType, time.Now().Add(roleLife))
+	now := time.Now()
+	expires := now.Add(roleLife)
+	c, err := f.srv.cfg.Lend(t, role, which.roleType, expires)
 	if err != nil {
 		return nil, fmt.Errorf("credentials of role %s: %w", role, err)
 	}
+	f.mu.Lock()
+	f.asking[c.ID] = asked{which, now, expires}
+	f.mu.Unlock()
 	return c, nil
 }
 
@@ -317,10 +346,10 @@ func (f *foreign) report(ctx context.Context, r acs.TaskState) error {
 	})
 }
 
-// sendCredentials gives a task new ones under the ids that it knows.
-func (f *foreign) sendCredentials(ctx context.Context, id ecs.TaskID) error {
+// sendCredentials gives a task new ones under the id that it knows.
+func (f *foreign) sendCredentials(ctx context.Context, which loan) error {
 	view := f.srv.cfg.Store.View()
-	t := view.Tasks.Get(id)
+	t := view.Tasks.Get(which.task)
 	if t == nil || t.LastStatus >= ecs.TaskStopped {
 		return nil
 	}
@@ -328,23 +357,28 @@ func (f *foreign) sendCredentials(ctx context.Context, id ecs.TaskID) error {
 	if def == nil {
 		return nil
 	}
-	task, execution := def.Roles(t.Overrides)
-	for roleType, role := range map[string]string{payload.RoleTypeTask: task, payload.RoleTypeExecution: execution} {
-		c, err := f.credentials(t, role, roleType)
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			continue
-		}
-		err = f.send(ctx, payload.TypeCredentials, payload.CredentialsMessage{
-			MessageID: f.srv.messageID(), TaskARN: f.srv.cfg.Place.TaskARN(t.Cluster, t.ID), TaskClusterARN: f.srv.cfg.Place.ClusterARN(t.Cluster), RoleType: roleType, Credentials: c,
-		})
-		if err != nil {
-			return err
-		}
+	c, err := f.credentials(t, def, which)
+	if err != nil {
+		// Those that it has last for a while yet, and the next heartbeat tries again.
+		f.srv.cfg.Log.Error("a task's credentials could not be renewed", "task", t.ID, "err", err)
+		return nil
 	}
-	return nil
+	if c == nil {
+		return nil
+	}
+	return f.send(ctx, payload.TypeCredentials, payload.CredentialsMessage{
+		MessageID: f.srv.messageID(), TaskARN: f.srv.cfg.Place.TaskARN(t.Cluster, t.ID), TaskClusterARN: f.srv.cfg.Place.ClusterARN(t.Cluster), RoleType: which.roleType, Credentials: c,
+	})
+}
+
+// lent takes an agent's word that it has credentials.
+func (f *foreign) lent(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if a, ok := f.asking[id]; ok {
+		delete(f.asking, id)
+		f.srv.loans.note(a.loan, a.expires)
+	}
 }
 
 // sendManifest tells the agent all that it should have. It asks before it stops what is not in it.
@@ -401,7 +435,14 @@ func (f *foreign) number(ctx context.Context) (int64, error) {
 
 func (f *foreign) receive(ctx context.Context, name string, body json.RawMessage) error {
 	switch name {
-	case acs.TypeHeartbeatAck, payload.TypeCredentialsAck:
+	case acs.TypeHeartbeatAck:
+		return nil
+	case payload.TypeCredentialsAck:
+		var ack payload.CredentialsAck
+		if err := json.Unmarshal(body, &ack); err != nil {
+			return f.refuse(err)
+		}
+		f.lent(ack.CredentialsID)
 		return nil
 	case payload.TypeAck, payload.TypeNack:
 		var ack payload.Ack

@@ -21,7 +21,10 @@ import (
 
 // newForeignFixture has an instance that Amazon's agent registered.
 func newForeignFixture(t *testing.T, heartbeat time.Duration) *fixture {
-	f := newFixture(t, heartbeat)
+	return asForeign(newFixture(t, heartbeat))
+}
+
+func asForeign(f *fixture) *fixture {
 	f.def = &ecs.TaskDefinition{
 		Family: "f", Revision: 2, Status: ecs.DefinitionActive, TaskRoleArn: "arn:aws:iam::000000000000:role/web",
 		ContainerDefinitions: []ecs.ContainerDefinition{{Name: "c", Image: "i", Memory: new(int32(64))}},
@@ -43,8 +46,11 @@ func newForeignFixture(t *testing.T, heartbeat time.Duration) *fixture {
 
 func (f *fixture) dialForeign(sendCredentials string) *agent {
 	f.t.Helper()
-	q := url.Values{"containerInstanceArn": {place.InstanceARN("default", f.inst)}, "sendCredentials": {sendCredentials}, "protocolVersion": {"2"}, "seqNum": {"1"}}
-	conn, _, err := websocket.Dial(f.t.Context(), f.url+"?"+q.Encode(), &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"let me in"}}})
+	q := url.Values{
+		"containerInstanceArn": {place.InstanceARN("default", f.inst)}, "sendCredentials": {sendCredentials}, "protocolVersion": {"2"}, "seqNum": {"1"},
+		"agentVersion": {"1.105.1"}, "agentHash": {"a8b3e7d3"}, "dockerVersion": {"DockerVersion: 20.10.24+dfsg1"},
+	}
+	conn, _, err := websocket.Dial(f.t.Context(), f.url+"?"+q.Encode(), &websocket.DialOptions{HTTPClient: f.client, HTTPHeader: http.Header{"Authorization": {"let me in"}}})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -100,6 +106,9 @@ func TestForeignLife(t *testing.T) {
 	}
 	if !f.srv.Connected(f.inst) {
 		t.Error("not connected")
+	}
+	if i := f.store.View().Instances.Get(f.inst); i.AgentVersion != "1.105.1" || i.AgentHash != "a8b3e7d3" || i.RuntimeVersion != "DockerVersion: 20.10.24+dfsg1" {
+		t.Errorf("versions: %+v", i)
 	}
 }
 
@@ -294,7 +303,7 @@ func TestTelemetryRefused(t *testing.T) {
 func (f *fixture) telemetry() *agent {
 	f.t.Helper()
 	q := url.Values{"containerInstance": {place.InstanceARN("default", f.inst)}}
-	conn, _, err := websocket.Dial(f.t.Context(), f.url+"/tcs/ws?"+q.Encode(), &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"let me in"}}})
+	conn, _, err := websocket.Dial(f.t.Context(), f.url+"/tcs/ws?"+q.Encode(), &websocket.DialOptions{HTTPClient: f.client, HTTPHeader: http.Header{"Authorization": {"let me in"}}})
 	if err != nil {
 		f.t.Fatal(err)
 	}

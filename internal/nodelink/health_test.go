@@ -66,9 +66,9 @@ func TestHealthOfOurAgent(t *testing.T) {
 	}
 	f.deregister()
 	until(t, "it is forgotten", func() bool {
-		f.srv.healths.mu.Lock()
-		defer f.srv.healths.mu.Unlock()
-		return len(f.srv.healths.of) == 0
+		f.srv.peers.mu.Lock()
+		defer f.srv.peers.mu.Unlock()
+		return len(f.srv.peers.of) == 0
 	})
 }
 

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/state"
 	"roadstead.dev/roadstead/internal/wire"
 )
 
@@ -19,6 +23,7 @@ const (
 	refusedInstance = "InvalidInstanceException"
 	refusedInactive = "InactiveInstanceException"
 	refusedAccess   = "AccessDeniedException"
+	refusedServer   = "ServerException"
 )
 
 // ServeHTTP takes an agent's websocket: GET with containerInstanceArn in the query, signed with SigV4 for the service ecs.
@@ -31,7 +36,43 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, refusedRequest, "the instance was registered by an agent of another kind")
 		return
 	}
+	if !inst.Native {
+		s.noteVersion(r.Context(), inst, r.URL.Query())
+	}
 	s.accept(w, r, inst, seenAt)
+}
+
+// maxVersion is how much of a version is kept, in bytes.
+const maxVersion = 128
+
+// noteVersion takes over the versions that Amazon's agent says when it connects, and nowhere else.
+func (s *Server) noteVersion(ctx context.Context, inst *ecs.Instance, q url.Values) {
+	value := func(name string) string {
+		v := q.Get(name)
+		return strings.ToValidUTF8(v[:min(len(v), maxVersion)], "")
+	}
+	agent, hash, docker := value("agentVersion"), value("agentHash"), value("dockerVersion")
+	same := func(i *ecs.Instance) bool {
+		return i.AgentVersion == agent && i.AgentHash == hash && i.RuntimeVersion == docker
+	}
+	if agent == "" || same(inst) {
+		return
+	}
+	err := s.cfg.Store.Update(ctx, func(tx *state.Tx) error {
+		old := tx.Instances.Get(inst.ID)
+		if old == nil || same(old) {
+			return nil
+		}
+		i := *old
+		i.AgentVersion, i.AgentHash, i.RuntimeVersion = agent, hash, docker
+		i.Version++
+		tx.Instances.Put(&i)
+		return nil
+	})
+	if err != nil {
+		// The next connection says it again.
+		s.cfg.Log.Warn("an agent's version could not be stored", "instance", inst.ID, "err", err)
+	}
 }
 
 // admit finds the instance that a websocket is for, by its ARN in the query, and checks that the caller may speak for it. It
@@ -65,10 +106,33 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, operation, parame
 		refuse(w, http.StatusForbidden, refusedAccess, "another key registered the container instance")
 	case inst.Status == ecs.InstanceInactive:
 		refuse(w, http.StatusBadRequest, refusedInactive, "the container instance is not registered any more")
+	case !s.welcome(w, r, view, id):
 	default:
 		return inst, caller, view.Revision, true
 	}
 	return nil, caller, 0, false
+}
+
+// welcome refuses connections that come too often, and those by a request that was used before.
+func (s *Server) welcome(w http.ResponseWriter, r *http.Request, view *state.View, id ecs.InstanceID) bool {
+	often, again := false, false
+	s.peers.with(view, id, func(p *peer) {
+		now := time.Now()
+		if often = !p.connects.allow(now); !often {
+			again = p.used.again(r, now)
+		}
+	})
+	switch {
+	case often:
+		s.cfg.Log.Warn("an agent connects too often", "instance", id)
+		refuse(w, http.StatusTooManyRequests, refusedServer, "too many connections; try again later")
+	case again:
+		s.cfg.Log.Warn("a request for a connection was used before", "instance", id)
+		refuse(w, http.StatusForbidden, refusedAccess, "the request was used before")
+	default:
+		return true
+	}
+	return false
 }
 
 func refuse(w http.ResponseWriter, status int, name, text string) {
@@ -84,7 +148,11 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, inst *ecs.Instan
 		return
 	}
 	defer conn.CloseNow()
-	conn.SetReadLimit(acs.MaxFrame)
+	// Amazon's agent says nothing long here.
+	conn.SetReadLimit(maxTelemetry)
+	if inst.Native {
+		conn.SetReadLimit(acs.MaxFrame)
+	}
 	l := newLine(s, inst.ID, seenAt, conn)
 	var n interface {
 		link

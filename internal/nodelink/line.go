@@ -3,6 +3,7 @@ package nodelink
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -39,13 +40,19 @@ type line struct {
 	once sync.Once
 	why  string
 
+	// allowed bounds what is read; the reader's own.
+	allowed bucket
+
 	// mu guards seen, and what the session has beside it.
 	mu   sync.Mutex
 	seen time.Time
 }
 
 func newLine(srv *Server, id ecs.InstanceID, seenAt int64, conn *websocket.Conn) *line {
-	return &line{srv: srv, instance: id, conn: conn, seenAt: seenAt, wake: make(chan struct{}, 1), over: make(chan struct{}), seen: time.Now()}
+	return &line{
+		srv: srv, instance: id, conn: conn, seenAt: seenAt, wake: make(chan struct{}, 1), over: make(chan struct{}), seen: time.Now(),
+		allowed: bucket{rate: messageRate, burst: messageBurst},
+	}
 }
 
 func (l *line) base() *line { return l }
@@ -116,13 +123,10 @@ func (l *line) send(ctx context.Context, name string, message any) error {
 // read gives receive each message until it or the connection fails.
 func (l *line) read(ctx context.Context, receive func(ctx context.Context, name string, body json.RawMessage) error) error {
 	for {
-		_, b, err := l.conn.Read(ctx)
+		b, err := l.next(ctx)
 		if err != nil {
 			return err
 		}
-		l.mu.Lock()
-		l.seen = time.Now()
-		l.mu.Unlock()
 		name, body, err := acs.Decode(b)
 		if err != nil {
 			return l.refuse(err)
@@ -132,6 +136,25 @@ func (l *line) read(ctx context.Context, receive func(ctx context.Context, name 
 		}
 	}
 }
+
+// next reads a frame, unless the agent sends more than it may.
+func (l *line) next(ctx context.Context) ([]byte, error) {
+	_, b, err := l.conn.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	l.mu.Lock()
+	l.seen = now
+	l.mu.Unlock()
+	if !l.allowed.allow(now) {
+		l.srv.cfg.Log.Warn("an agent sends too much", "instance", l.instance)
+		return nil, l.refuse(errFlood)
+	}
+	return b, nil
+}
+
+var errFlood = errors.New("too many messages")
 
 // refuse ends a session whose agent does not keep to the protocol: what it says cannot be relied on any further.
 func (l *line) refuse(err error) error {

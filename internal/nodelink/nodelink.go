@@ -61,8 +61,9 @@ type Server struct {
 	mu sync.RWMutex
 	// sessions is written by the loop alone, under mu.
 	sessions map[ecs.InstanceID]link
-	healths  healths
+	peers    peers
 	measures measures
+	loans    loans
 	serial   atomic.Int64
 	// life tells the messages of this process from those of the one before: agents remember ids.
 	life string
@@ -157,7 +158,7 @@ func (s *Server) join(n link, view *state.View) bool {
 	if old != nil {
 		old.base().end("a newer connection took its place")
 	} else {
-		s.healths.turned(l.instance)
+		s.turned(view, l.instance)
 	}
 	s.cfg.Log.Info("agent connected", "instance", l.instance, "cluster", inst.Cluster)
 	if s.cfg.Joined != nil {
@@ -176,9 +177,7 @@ func (s *Server) part(n link, view *state.View) {
 	}
 	s.mu.Unlock()
 	if current {
-		if i := view.Instances.Get(id); i != nil && i.Status != ecs.InstanceInactive {
-			s.healths.turned(id)
-		}
+		s.turned(view, id)
 		s.cfg.Log.Info("agent disconnected", "instance", id)
 	}
 }
@@ -195,6 +194,7 @@ func (s *Server) endAll() {
 // dispatch tells each session what a commit changed for it.
 func (s *Server) dispatch(c *state.Commit) {
 	s.measures.settle(c)
+	s.loans.settle(c)
 	for _, ch := range c.Tasks {
 		t := ch.New
 		if t == nil || t.Instance.IsZero() {
@@ -226,7 +226,7 @@ func (s *Server) dispatch(c *state.Commit) {
 			if n := s.sessions[instanceOf(ch)]; n != nil {
 				n.base().end("the instance was deregistered")
 			}
-			s.healths.forget(instanceOf(ch))
+			s.peers.forget(instanceOf(ch))
 		}
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,17 +41,57 @@ func (gate) Authenticate(r *http.Request, service, operation string, body []byte
 	return wire.Caller{}, errors.New("no")
 }
 
+// pipes is a network in memory, so that sessions run on fake time.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-p.done:
+		return nil, errors.New("connection refused")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // fixture is a server over a state in memory with one instance and one task definition.
 type fixture struct {
 	t     *testing.T
 	store *state.Store
 	srv   *Server
 	url   string
-	inst  ecs.InstanceID
-	def   *ecs.TaskDefinition
+	// client dials the server; nil dials by the network.
+	client *http.Client
+	inst   ecs.InstanceID
+	def    *ecs.TaskDefinition
 }
 
 func newFixture(t *testing.T, heartbeat time.Duration) *fixture {
+	return newFixtureOn(t, heartbeat, nil)
+}
+
+// newFixtureOn is reached over a network in memory, if there is one.
+func newFixtureOn(t *testing.T, heartbeat time.Duration, network *pipes) *fixture {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	store, err := state.Open(t.Context(), state.Config{KV: memkv.New(memkv.Unlimited), Log: log})
 	if err != nil {
@@ -65,7 +107,12 @@ func newFixture(t *testing.T, heartbeat time.Duration) *fixture {
 	mux := http.NewServeMux()
 	mux.Handle("/tcs/ws", f.srv.Telemetry())
 	mux.Handle("/", f.srv)
-	httpSrv := httptest.NewServer(mux)
+	httpSrv := httptest.NewUnstartedServer(mux)
+	if network != nil {
+		httpSrv.Listener.Close()
+		httpSrv.Listener, f.client = network, &http.Client{Transport: &http.Transport{DialContext: network.dial}}
+	}
+	httpSrv.Start()
 	f.url = "ws" + strings.TrimPrefix(httpSrv.URL, "http")
 	t.Cleanup(func() { cancel(); <-ended; <-ended; httpSrv.Close() })
 	f.update(func(tx *state.Tx) {

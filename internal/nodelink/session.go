@@ -146,7 +146,7 @@ func (n *session) receive(ctx context.Context, name string, body json.RawMessage
 		if err := json.Unmarshal(body, &status); err != nil {
 			return n.refuse(err)
 		}
-		n.srv.healths.report(n.srv.cfg.Store.View(), n.instance, &status)
+		n.srv.report(n.instance, &status)
 		return nil
 	default:
 		// A newer agent may say what we don't know.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -29,16 +30,16 @@ const maxTelemetry = 2 << 20
 
 // telemetry is one connection.
 type telemetry struct {
-	srv      *Server
-	instance ecs.InstanceID
-	conn     *websocket.Conn
-	// request is the one that it began with, and key that of its signer, who must sign every frame.
+	*line
+	// request is the one that it began with, and key that of its signer, who must sign every frame. newest is the date of the
+	// newest frame.
 	request *http.Request
 	key     string
+	newest  string
 }
 
 func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
-	inst, caller, _, ok := s.admit(w, r, "StartTelemetrySession", "containerInstance")
+	inst, caller, seenAt, ok := s.admit(w, r, "StartTelemetrySession", "containerInstance")
 	if !ok {
 		return
 	}
@@ -49,69 +50,65 @@ func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxTelemetry)
-	t := &telemetry{srv: s, instance: inst.ID, conn: conn, request: r, key: caller.AccessKeyID}
-	ctx, cancel := context.WithTimeout(r.Context(), life)
-	defer cancel()
-	beats := make(chan struct{})
-	go func() {
-		defer close(beats)
-		t.beat(ctx)
-	}()
-	err = t.read(ctx)
-	cancel()
-	<-beats
+	t := &telemetry{line: newLine(s, inst.ID, seenAt, conn), request: r, key: caller.AccessKeyID}
+	t.allowed = bucket{rate: frameRate, burst: frameBurst}
+	s.peers.with(s.cfg.Store.View(), inst.ID, func(p *peer) {
+		if p.telemetry != nil {
+			p.telemetry.end("a newer connection took its place")
+		}
+		p.telemetry = t
+	})
+	err = t.serve(r.Context(), t.read, t.write)
+	s.peers.with(s.cfg.Store.View(), inst.ID, func(p *peer) {
+		if p.telemetry == t {
+			p.telemetry = nil
+		}
+	})
 	var closed websocket.CloseError
-	switch {
-	case errors.As(err, &closed) || r.Context().Err() != nil:
-	case errors.Is(err, context.DeadlineExceeded):
-	default:
+	if err != nil && !errors.As(err, &closed) {
 		s.cfg.Log.Debug("telemetry ended", "instance", inst.ID, "err", err)
-		conn.Close(websocket.StatusPolicyViolation, "the frame is not accepted")
 	}
 }
 
-// beat says something from time to time, without which agents leave.
-func (t *telemetry) beat(ctx context.Context) {
-	tick := time.NewTicker(t.srv.cfg.Heartbeat)
-	defer tick.Stop()
+// write says something from time to time, without which agents leave, until the connection has lasted long enough.
+func (t *telemetry) write(ctx context.Context) error {
+	beat := time.NewTicker(t.srv.cfg.Heartbeat)
+	defer beat.Stop()
+	over := time.NewTimer(life - rand.N(life/6))
+	defer over.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-tick.C:
+			return nil
+		case <-t.srv.done:
+			t.end("the server is stopping")
+			return nil
+		case <-over.C:
+			return t.conn.Close(websocket.StatusNormalClosure, expired)
+		case <-beat.C:
 			if err := t.send(ctx, acs.TypeHeartbeat, acs.Heartbeat{Healthy: true}); err != nil {
-				return
+				return err
 			}
 		}
 	}
 }
 
-func (t *telemetry) send(ctx context.Context, name string, message any) error {
-	b, err := acs.Encode(name, message)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*t.srv.cfg.Heartbeat)
-	defer cancel()
-	return t.conn.Write(ctx, websocket.MessageText, b)
-}
-
 func (t *telemetry) read(ctx context.Context) error {
 	for {
-		_, frame, err := t.conn.Read(ctx)
+		frame, err := t.next(ctx)
 		if err != nil {
 			return err
 		}
 		body, err := t.open(frame)
 		if err != nil {
-			return err
+			return t.refuse(err)
 		}
 		name, message, err := acs.Decode(body)
 		if err != nil {
-			return err
+			return t.refuse(err)
 		}
 		if err := t.receive(ctx, name, message); err != nil {
-			return err
+			return t.refuse(err)
 		}
 	}
 }
@@ -135,6 +132,12 @@ func (t *telemetry) open(frame []byte) ([]byte, error) {
 	if caller.AccessKeyID != t.key {
 		return nil, errors.New("a frame is signed with another key than the connection")
 	}
+	// Frames are signed as they are sent. The dates, of ISO 8601's basic form, sort as texts.
+	date := r.Header.Get("X-Amz-Date")
+	if date < t.newest {
+		return nil, errors.New("a frame is older than one before it")
+	}
+	t.newest = date
 	return body, nil
 }
 
@@ -155,7 +158,7 @@ func (t *telemetry) receive(ctx context.Context, name string, message json.RawMe
 		if err := json.Unmarshal(message, &status); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
-		t.srv.healths.report(t.srv.cfg.Store.View(), t.instance, &status)
+		t.srv.report(t.instance, &status)
 		return t.send(ctx, payload.TypeInstanceStatusAck, ack)
 	case payload.TypeHealth:
 		var h payload.Health

@@ -88,6 +88,13 @@ type CredentialsMessage struct {
 	Credentials    *Credentials `json:"roleCredentials"`
 }
 
+// CredentialsAck says that the agent has credentials, by their id.
+type CredentialsAck struct {
+	MessageID     string `json:"messageId"`
+	CredentialsID string `json:"credentialsId"`
+	Expiration    string `json:"expiration"`
+}
+
 // Credentials are those of a role. ID is in the URL at which containers find them, so nobody may guess it.
 type Credentials struct {
 	ID              string `json:"credentialsId"`

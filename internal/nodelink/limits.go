@@ -1,0 +1,84 @@
+package nodelink
+
+import (
+	"hash/maphash"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Bounds of what one agent may ask of the server. They are far above what agents do: Amazon's sends two pages of telemetry for
+// ten tasks every 20 s, and what it gathered of five minutes after a break.
+const (
+	// connectRate is in connections a second, of either kind.
+	connectRate, connectBurst = 0.5, 20
+	// messageRate is in messages a second of a session, and frameRate in frames of a telemetry connection.
+	messageRate, messageBurst = 200, 2000
+	frameRate, frameBurst     = 20, 1000
+)
+
+// bucket allows so many things a second, and burst at once. The zero time is a full one.
+type bucket struct {
+	rate, burst float64
+	left        float64
+	at          time.Time
+}
+
+func (b *bucket) allow(now time.Time) bool {
+	if b.at.IsZero() {
+		b.left = b.burst
+	} else {
+		b.left = min(b.burst, b.left+max(0, now.Sub(b.at).Seconds())*b.rate)
+	}
+	if now.After(b.at) {
+		b.at = now
+	}
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
+}
+
+const (
+	// used requests are remembered for longer than a signature is good for, before and after its time.
+	memory = 15 * time.Minute
+	// grace is how long a request may come again: the dates in signatures are in seconds, so that an agent's second try may be the
+	// same as its first.
+	grace = 3 * time.Second
+	// mostUses is how many are remembered: more than connectRate lets through in that time.
+	mostUses = connectBurst + int(connectRate*float64(memory/time.Second)) + 1
+)
+
+// use is a signed request that was taken.
+type use struct {
+	request uint64
+	at      time.Time
+}
+
+type uses []use
+
+var usesSeed = maphash.MakeSeed()
+
+// again notes a signed request and tells whether it was seen before: somebody replays it then, who may not have its key.
+func (u *uses) again(r *http.Request, now time.Time) bool {
+	date := r.Header.Get("X-Amz-Date")
+	if date == "" {
+		date = r.URL.Query().Get("X-Amz-Date")
+	}
+	if date == "" {
+		return false
+	}
+	h := maphash.String(usesSeed, r.Header.Get("Authorization")+"\n"+date+"\n"+r.URL.RawQuery)
+	*u = slices.DeleteFunc(*u, func(o use) bool { return now.Sub(o.at) > memory })
+	for _, o := range *u {
+		if o.request == h {
+			return now.Sub(o.at) > grace
+		}
+	}
+	*u = append(*u, use{h, now})
+	if len(*u) > mostUses {
+		*u = slices.Delete(*u, 0, 1)
+	}
+	return false
+}
