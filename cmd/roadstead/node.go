@@ -37,33 +37,46 @@ func (f *nodeFlags) config() *devcluster.NodeConfig {
 
 func agentCommand() *cobra.Command {
 	var node nodeFlags
-	var dataDir, server, region string
+	var dataDir, server, region, token, tokenFile, ca string
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run a node that joins a control plane",
-		Long: `Run a node that joins a control plane. It signs with an access key of its own: make one with "roadstead agent-key" on the
-server, and give it in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+		Long: `Run a node that joins a control plane: once with a token, which "roadstead token create" on the server has made, and from
+then on with what it was given for that.
 
-The connection is not encrypted by Roadstead yet: across machines, put it into a tunnel or a private network.`,
+Without a token it signs with an access key of "roadstead agent-key", in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := logger(cmd)
 			if err != nil {
 				return err
 			}
-			key := keyring.Pair{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")}
-			if key.AccessKeyID == "" || key.SecretAccessKey == "" {
-				return fmt.Errorf("no access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to one that `roadstead agent-key` has made")
+			cfg := devcluster.AgentConfig{
+				DataDir: dataDir, Server: server, Region: region, Token: token, Node: *node.config(), Log: log,
+				Key:   keyring.Pair{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")},
+				Ready: func(server string) { fmt.Fprintln(cmd.OutOrStdout(), "Joined", server) },
 			}
-			return devcluster.RunAgent(cmd.Context(), devcluster.AgentConfig{
-				DataDir: dataDir, Server: server, Region: region, Key: key, Node: *node.config(), Log: log,
-				Ready: func() { fmt.Fprintln(cmd.OutOrStdout(), "Joined", server) },
-			})
+			if tokenFile != "" {
+				b, err := os.ReadFile(tokenFile)
+				if err != nil {
+					return err
+				}
+				cfg.Token = string(b)
+			}
+			if ca != "" {
+				if cfg.CA, err = os.ReadFile(ca); err != nil {
+					return err
+				}
+			}
+			return devcluster.RunAgent(cmd.Context(), cfg)
 		},
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", devcluster.DefaultDataDir, "where the node keeps everything; one process at a time uses it")
-	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8620", "the control plane's endpoint")
-	cmd.Flags().StringVar(&region, "region", "us-east-1", "the AWS region that the control plane plays")
+	cmd.Flags().StringVar(&server, "server", "", "the control plane's endpoint, https://HOST:PORT (default: where it joined, or http://127.0.0.1:8620)")
+	cmd.Flags().StringVar(&token, "token", "", "join token; needed once")
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file of the join token, which other users of the machine then don't see")
+	cmd.Flags().StringVar(&ca, "ca", "", "file of the CA of the server's certificate (PEM), if neither a token nor the machine knows it")
+	cmd.Flags().StringVar(&region, "region", "us-east-1", "the AWS region that the control plane plays, if it has not joined with a token")
 	node.add(cmd)
 	return cmd
 }
@@ -88,6 +101,7 @@ func agentKeyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", devcluster.DefaultDataDir, "data directory of the control plane")
+	cmd.AddCommand(agentKeyListCommand(), agentKeyRevokeCommand())
 	return cmd
 }
 

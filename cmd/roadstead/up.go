@@ -19,6 +19,7 @@ type planeFlags struct {
 	secretsKey                       string
 	etcd                             []string
 	settings                         settingsFlags
+	tls                              devcluster.TLSConfig
 }
 
 func (f *planeFlags) add(cmd *cobra.Command) {
@@ -29,6 +30,11 @@ func (f *planeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.etcd, "etcd-endpoints", nil, "client addresses of an etcd to keep the state in, in place of the built-in one")
 	cmd.Flags().StringVar(&f.secretsKey, "secrets-key", "", "file with the key that secrets are encrypted with; made if it is not there (default secrets.key in the data directory)")
 	f.settings.add(cmd)
+	cmd.Flags().BoolVar(&f.tls.Never, "insecure-listen", false, "serve plain HTTP on an address beyond loopback too; such listeners are TLS otherwise")
+	cmd.Flags().BoolVar(&f.tls.Always, "tls", false, "serve TLS on loopback too")
+	cmd.Flags().StringSliceVar(&f.tls.Names, "tls-name", nil, "names and addresses, beside the machine's own, that the built-in certificate is for")
+	cmd.Flags().StringVar(&f.tls.Cert, "tls-cert", "", "file of a certificate of yours, with its chain, in place of the built-in one (PEM)")
+	cmd.Flags().StringVar(&f.tls.Key, "tls-key", "", "file of its key (PEM)")
 }
 
 func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
@@ -47,8 +53,8 @@ func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
 		return devcluster.Config{}, err
 	}
 	return devcluster.Config{
-		Settings: settings,
-		DataDir:  f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, SecretsKey: f.secretsKey, Log: log,
+		Settings: settings, TLS: f.tls,
+		DataDir: f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, SecretsKey: f.secretsKey, Log: log,
 		Place: ecs.Place{Account: f.account, Region: f.region},
 	}, nil
 }
@@ -120,6 +126,9 @@ func serverCommand() *cobra.Command {
 			}
 			cfg.Ready = func(info devcluster.Info) {
 				fmt.Fprintf(cmd.OutOrStdout(), "Endpoint: %s\nCredentials: %s (profile %s)\n", info.Endpoint, info.DataDir.AWS(), devcluster.ProfileName)
+				if info.CABundle != "" {
+					fmt.Fprintln(cmd.OutOrStdout(), "CA:", info.CABundle)
+				}
 			}
 			return devcluster.Run(cmd.Context(), cfg)
 		},
@@ -137,7 +146,7 @@ Endpoint: %[1]s
 In another shell:
 
   export AWS_SHARED_CREDENTIALS_FILE=%[2]s/credentials AWS_CONFIG_FILE=%[2]s/config AWS_PROFILE=%[3]s
-  export AWS_ENDPOINT_URL=%[1]s
+  export AWS_ENDPOINT_URL=%[1]s%[4]s
   # an AWS CLI older than 2.13 or 1.29 does not know AWS_ENDPOINT_URL:
   alias aws='aws --endpoint-url %[1]s'
 
@@ -149,5 +158,13 @@ A first task (from the project's directory):
 
 Ctrl-C ends Roadstead; containers run on and are found again at the next start.
 
-`, info.Endpoint, info.DataDir.AWS(), devcluster.ProfileName)
+`, info.Endpoint, info.DataDir.AWS(), devcluster.ProfileName, bundle(info))
+}
+
+// bundle is the line for clients that have no ca_bundle from the profile: those that do without one, and shells that have another.
+func bundle(info devcluster.Info) string {
+	if info.CABundle == "" {
+		return ""
+	}
+	return "\n  export AWS_CA_BUNDLE=" + info.CABundle
 }

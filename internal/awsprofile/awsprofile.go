@@ -17,6 +17,8 @@ type Profile struct {
 	Name                         string
 	Region, EndpointURL          string
 	AccessKeyID, SecretAccessKey string
+	// CABundle is the file of the CA that the endpoint's certificate is signed with; empty is one that clients know.
+	CABundle string
 }
 
 // Write puts the profile into DIR/config and DIR/credentials (mode 0600, directory 0700), in place of one of the same name.
@@ -33,7 +35,11 @@ func Write(dir string, p Profile) error {
 		header = p.Name
 	}
 	// SDKs would put "streaming-" before the endpoint's host for some operations (StartLiveTail): a host that isn't there.
-	err := edit(filepath.Join(dir, "config"), header, "region = "+p.Region+"\nendpoint_url = "+p.EndpointURL+"\ndisable_host_prefix_injection = true\n")
+	body := "region = " + p.Region + "\nendpoint_url = " + p.EndpointURL + "\ndisable_host_prefix_injection = true\n"
+	if p.CABundle != "" {
+		body += "ca_bundle = " + p.CABundle + "\n"
+	}
+	err := edit(filepath.Join(dir, "config"), header, body)
 	if err != nil {
 		return fmt.Errorf("write AWS config: %w", err)
 	}

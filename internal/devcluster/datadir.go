@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,8 @@ const ProfileName = "roadstead"
 //
 //	keys.json        the root key and the master secret
 //	secrets.key      what the values of secrets and parameters are encrypted with
+//	tls/             the CA that the endpoint and agents trust, and its key
+//	server.sock      where the running control plane answers its owner
 //	aws/             config and credentials files for AWS clients
 //	etcd/            the state
 //	logs/            log events
@@ -46,6 +49,12 @@ func (d DataDir) SecretsKey() string { return d.path("secrets.key") }
 
 // AWS is the directory of the config and credentials files.
 func (d DataDir) AWS() string { return d.path("aws") }
+
+// TLS is the directory of the CA.
+func (d DataDir) TLS() string { return d.path("tls") }
+
+// Office is where the running control plane answers requests about who may join.
+func (d DataDir) Office() string { return d.path("server.sock") }
 
 // Etcd is the directory of the state.
 func (d DataDir) Etcd() string { return d.path("etcd") }
@@ -102,13 +111,13 @@ func openDataDir(path string) (DataDir, *os.File, error) {
 func (d DataDir) endpointFile() string { return d.path("endpoint") }
 
 // writeProfile keeps the AWS files of the installation up to date.
-func (d DataDir) writeProfile(region, endpoint string, root keyring.Pair) error {
+func (d DataDir) writeProfile(region, endpoint, ca string, root keyring.Pair) error {
 	err := awsprofile.Write(d.AWS(), awsprofile.Profile{
-		Name: ProfileName, Region: region, EndpointURL: endpoint, AccessKeyID: root.AccessKeyID, SecretAccessKey: root.SecretAccessKey})
+		Name: ProfileName, Region: region, EndpointURL: endpoint, CABundle: ca, AccessKeyID: root.AccessKeyID, SecretAccessKey: root.SecretAccessKey})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(d.endpointFile(), []byte(region+"\n"+endpoint+"\n"), 0o600)
+	return os.WriteFile(d.endpointFile(), []byte(region+"\n"+endpoint+"\n"+ca+"\n"), 0o600)
 }
 
 // ReadProfile gives what a client needs to use the installation in a data directory, which has been up at least once.
@@ -121,10 +130,11 @@ func ReadProfile(path string) (awsprofile.Profile, error) {
 	if err != nil {
 		return awsprofile.Profile{}, err
 	}
-	var region, endpoint string
-	if _, err := fmt.Sscan(string(b), &region, &endpoint); err != nil {
-		return awsprofile.Profile{}, fmt.Errorf("%s is damaged; the next start of roadstead writes it again: %w", d.endpointFile(), err)
+	lines := append(strings.Split(string(b), "\n"), "") // one of an earlier version has no third line
+	if len(lines) < 4 || lines[0] == "" || lines[1] == "" {
+		return awsprofile.Profile{}, fmt.Errorf("%s is damaged; the next start of roadstead writes it again", d.endpointFile())
 	}
+	region, endpoint, ca := lines[0], lines[1], lines[2]
 	if _, err := url.Parse(endpoint); err != nil {
 		return awsprofile.Profile{}, err
 	}
@@ -133,5 +143,5 @@ func ReadProfile(path string) (awsprofile.Profile, error) {
 		return awsprofile.Profile{}, err
 	}
 	root := ring.Root()
-	return awsprofile.Profile{Name: ProfileName, Region: region, EndpointURL: endpoint, AccessKeyID: root.AccessKeyID, SecretAccessKey: root.SecretAccessKey}, nil
+	return awsprofile.Profile{Name: ProfileName, Region: region, EndpointURL: endpoint, CABundle: ca, AccessKeyID: root.AccessKeyID, SecretAccessKey: root.SecretAccessKey}, nil
 }

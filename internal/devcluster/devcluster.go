@@ -22,6 +22,7 @@ type Config struct {
 	DataDir string
 	// Listen is the address of the API, HOST:PORT. Port 0 picks a free one.
 	Listen string
+	TLS    TLSConfig
 	// Place is the account and region that the installation plays.
 	Place ecs.Place
 	// EtcdEndpoints are of an etcd that runs elsewhere; none means one of our own.
@@ -39,6 +40,8 @@ type Config struct {
 // Info is what a user needs to know of a running installation.
 type Info struct {
 	Endpoint string
+	// CABundle is the file of the CA that the endpoint's certificate is signed with; empty if clients need none.
+	CABundle string
 	DataDir  DataDir
 	Place    ecs.Place
 }
@@ -57,12 +60,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
+	at, err := openEndpoint(cfg, dir)
 	if err != nil {
-		return fmt.Errorf("listen: %w (say another --listen HOST:PORT)", err)
+		return err
 	}
-	info := Info{Endpoint: "http://" + reachable(listener.Addr()), DataDir: dir, Place: cfg.Place}
-	if err := dir.writeProfile(cfg.Place.Region, info.Endpoint, ring.Root()); err != nil {
+	listener := at.listener
+	info := Info{Endpoint: at.url, CABundle: at.ca, DataDir: dir, Place: cfg.Place}
+	if err := dir.writeProfile(cfg.Place.Region, info.Endpoint, info.CABundle, ring.Root()); err != nil {
 		return errors.Join(fmt.Errorf("write the AWS profile: %w", err), listener.Close())
 	}
 	kv, err := openKV(ctx, cfg, dir)
@@ -77,18 +81,18 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return errors.Join(err, kv.Close(), listener.Close())
 	}
-	plane, err := newPlane(ctx, cfg, foundation{kv: kv, logs: logstore.Config{Dir: dir.Logs()}, ring: ring, keys: ring, keeper: keeper})
+	plane, err := newPlane(ctx, cfg, foundation{kv: kv, logs: logstore.Config{Dir: dir.Logs()}, ring: ring, keys: ring, keeper: keeper, pin: at.pin})
 	if err != nil {
 		return errors.Join(err, kv.Close(), listener.Close())
 	}
-	parts := append(plane.parts(), serving(listener, plane.handler, cfg.Log))
+	parts := append(plane.parts(), plane.office(dir), serving(listener, plane.handler, cfg.Log))
 	if cfg.Node == nil {
 		if cfg.Ready != nil {
 			cfg.Ready(info)
 		}
 		return errors.Join(runStack(ctx, cfg.Log, parts), plane.close(), kv.Close())
 	}
-	n, err := newNode(*cfg.Node, dir, info, ring.Root(), cfg.Log)
+	n, err := newNode(*cfg.Node, dir, info, at.client, ring.Root(), cfg.Log)
 	if err != nil {
 		return errors.Join(err, plane.close(), kv.Close(), listener.Close())
 	}

@@ -17,14 +17,18 @@ type hostKey struct{}
 // withHost keeps the host that a request was sent to: agents are told to connect to where they have reached us already.
 func withHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), hostKey{}, r.Host)))
+		scheme := "http://"
+		if r.TLS != nil {
+			scheme = "https://"
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), hostKey{}, scheme+r.Host)))
 	})
 }
 
 // agentEndpoints gives where the caller, an agent, shall connect to.
 func agentEndpoints(ctx context.Context) (acs, telemetry string) {
 	host, _ := ctx.Value(hostKey{}).(string)
-	return "http://" + host + "/acs", "http://" + host + "/tcs"
+	return host + "/acs", host + "/tcs"
 }
 
 // newErrorLog makes net/http say what it has to say at debug level: broken connections are clients' affairs.

@@ -22,6 +22,7 @@ import (
 	"roadstead.dev/roadstead/internal/agent/runtime/oci"
 	"roadstead.dev/roadstead/internal/agent/sdkhttp"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/join"
 	"roadstead.dev/roadstead/internal/keyring"
 )
 
@@ -57,11 +58,16 @@ func (c *NodeConfig) attributes() []ecs.Attribute {
 // AgentConfig is for a node whose control plane is elsewhere.
 type AgentConfig struct {
 	DataDir, Server, Region string
-	Key                     keyring.Pair
-	Node                    NodeConfig
-	Log                     *slog.Logger
+	// Key is the agent's, unless it has joined with a token. Server and Region may be empty if it has.
+	Key keyring.Pair
+	// Token is a join token; it is needed once.
+	Token string
+	// CA is that of the server's certificate, in PEM; empty is the one that came with the token, or the machine's own roots.
+	CA   []byte
+	Node NodeConfig
+	Log  *slog.Logger
 	// Ready is called once, when the node has joined.
-	Ready func()
+	Ready func(server string)
 }
 
 // RunAgent runs a node until ctx ends. Its containers run on.
@@ -71,11 +77,22 @@ func RunAgent(ctx context.Context, cfg AgentConfig) error {
 		return err
 	}
 	defer lock.Close()
-	n, err := newNode(cfg.Node, dir, Info{Endpoint: cfg.Server, Place: ecs.Place{Region: cfg.Region}}, cfg.Key, cfg.Log)
+	if err := joinServer(ctx, &cfg, dir); err != nil {
+		return err
+	}
+	client, err := join.Client(cfg.CA)
 	if err != nil {
 		return err
 	}
-	n.ready = cfg.Ready
+	n, err := newNode(cfg.Node, dir, Info{Endpoint: cfg.Server, Place: ecs.Place{Region: cfg.Region}}, client, cfg.Key, cfg.Log)
+	if err != nil {
+		return err
+	}
+	n.ready = func() {
+		if cfg.Ready != nil {
+			cfg.Ready(cfg.Server)
+		}
+	}
 	return errors.Join(n.run(ctx), n.close())
 }
 
@@ -91,8 +108,11 @@ type node struct {
 	ready   func()
 }
 
-func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog.Logger) (_ *node, err error) {
+func newNode(cfg NodeConfig, dir DataDir, info Info, web *http.Client, key keyring.Pair, log *slog.Logger) (_ *node, err error) {
 	n := &node{cfg: cfg, dir: dir, log: log}
+	if web == nil {
+		web = &http.Client{}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -117,11 +137,12 @@ func newNode(cfg NodeConfig, dir DataDir, info Info, key keyring.Pair, log *slog
 		return nil, err
 	}
 	creds := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
-	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: info.Place.Region, Credentials: creds, BaseEndpoint: &info.Endpoint, HTTPClient: sdkhttp.New(&http.Client{})})
+	client := cloudwatchlogs.New(cloudwatchlogs.Options{Region: info.Place.Region, Credentials: creds, BaseEndpoint: &info.Endpoint, HTTPClient: sdkhttp.New(web)})
 	n.shipper = logs.New(logs.Config{Client: client, Log: log})
 	var once sync.Once
 	n.agent, err = agent.New(agent.Config{
-		ServerURL: info.Endpoint, Cluster: cfg.Cluster, MakeCluster: true, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"), RunDir: dir.Run(),
+		HTTPClient: web,
+		ServerURL:  info.Endpoint, Cluster: cfg.Cluster, MakeCluster: true, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"), RunDir: dir.Run(),
 		ReservedMemoryMiB: cfg.ReservedMiB, Attributes: cfg.attributes(),
 		Images: n.images, Runtime: n.runtime, Network: network, Logs: n.shipper, Metadata: endpoint,
 		Log: log,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roadstead.dev/roadstead/internal/access"
+	"roadstead.dev/roadstead/internal/admission"
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
 	"roadstead.dev/roadstead/internal/control/definitions"
@@ -19,6 +20,7 @@ import (
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/join"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
 	"roadstead.dev/roadstead/internal/nodelink"
@@ -34,6 +36,7 @@ type plane struct {
 	store *state.Store
 	logs  *logstore.Store
 	links *nodelink.Server
+	desk  *admission.Desk
 	// agents is rung when one connects.
 	agents  loop.Bell
 	handler http.Handler
@@ -49,6 +52,8 @@ type foundation struct {
 	keeper *secrets.Keeper
 	// keys are whose requests are taken: those of the ring, or more.
 	keys wire.KeySource
+	// pin is what join tokens say of the endpoint's certificate.
+	pin string
 	// joined, if set, is told of each agent's session that begins.
 	joined func(ecs.InstanceID)
 }
@@ -92,9 +97,10 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
+	p.desk = admission.New(admission.Config{Store: p.store, Ring: base.ring, Keys: base.keys, Pin: base.pin, Region: cfg.Place.Region, Log: cfg.Log})
 	srv, err := wire.New(wire.Config{
 		Services: append(vault, api.Service(), logs.Register(), sts.Service()),
-		Keys:     base.keys, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
+		Keys:     p.desk, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -110,6 +116,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	mux.Handle("GET /tcs/ws", p.links.Telemetry())
 	// What is not AWS's has a place of its own, where what is not there is not taken for a call of AWS's.
 	mux.HandleFunc("GET /_roadstead/health", health)
+	mux.Handle("POST "+join.Path, p.desk)
 	mux.Handle("/_roadstead/", http.NotFoundHandler())
 	mux.Handle("/", srv)
 	p.handler = mux

@@ -121,6 +121,11 @@ func (r *Ring) NewAgent() Pair {
 	return Pair{AccessKeyID: text, SecretAccessKey: r.agentSecret(text)}
 }
 
+// Agent gives the key of an agent's again that NewAgent has made.
+func (r *Ring) Agent(id string) Pair {
+	return Pair{AccessKeyID: id, SecretAccessKey: r.agentSecret(id)}
+}
+
 func (r *Ring) tag(id []byte) []byte { return r.mac("agent id", id)[:agentTag] }
 
 func (r *Ring) agentSecret(keyID string) string {

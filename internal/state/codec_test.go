@@ -52,6 +52,8 @@ func kinds() map[string]struct {
 		"event-rules":         {filled[EventRule](), anyDecode[EventRule]},
 		"event-outbox":        {filled[EventRecord](), anyDecode[EventRecord]},
 		"event-retries":       {filled[EventRetry](), anyDecode[EventRetry]},
+		"join-tokens":         {filled[ecs.JoinToken](), anyDecode[ecs.JoinToken]},
+		"agent-keys":          {filled[ecs.AgentKey](), anyDecode[ecs.AgentKey]},
 	}
 }
 

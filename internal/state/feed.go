@@ -27,6 +27,8 @@ type Commit struct {
 	EventRules         []Change[EventRule]
 	EventOutbox        []Change[EventRecord]
 	EventRetries       []Change[EventRetry]
+	JoinTokens         []Change[ecs.JoinToken]
+	AgentKeys          []Change[ecs.AgentKey]
 }
 
 // Change is a row's way from before a commit to after it: Old is nil where it was added, New where it was deleted. Several
@@ -124,6 +126,10 @@ func (c *Commit) add(ch change) {
 		c.EventOutbox = appendChange(c.EventOutbox, ch)
 	case eventRetriesTable:
 		c.EventRetries = appendChange(c.EventRetries, ch)
+	case joinTokensTable:
+		c.JoinTokens = appendChange(c.JoinTokens, ch)
+	case agentKeysTable:
+		c.AgentKeys = appendChange(c.AgentKeys, ch)
 	}
 }
 

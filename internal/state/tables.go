@@ -37,6 +37,9 @@ type Tables struct {
 	EventRules   *Records[EventRule]
 	EventOutbox  *Records[EventRecord]
 	EventRetries *Records[EventRetry]
+	// JoinTokens and AgentKeys are by id.
+	JoinTokens *Records[ecs.JoinToken]
+	AgentKeys  *Records[ecs.AgentKey]
 
 	derived *derived
 }
@@ -78,6 +81,8 @@ const (
 	eventRulesTable
 	eventOutboxTable
 	eventRetriesTable
+	joinTokensTable
+	agentKeysTable
 	tableCount
 )
 
@@ -118,6 +123,12 @@ var (
 	eventRetries       = recordKind[EventRetry]{id: eventRetriesTable, first: "event-retries", key: (*EventRetry).Key}
 )
 
+// The tables of who may join.
+var (
+	joinTokens = recordKind[ecs.JoinToken]{id: joinTokensTable, first: "join-tokens", key: func(v *ecs.JoinToken) string { return v.ID }}
+	agentKeys  = recordKind[ecs.AgentKey]{id: agentKeysTable, first: "agent-keys", key: func(v *ecs.AgentKey) string { return v.ID }}
+)
+
 func newTables(w *writer) *Tables {
 	h := hasher{seed: maphash.MakeSeed()}
 	d := newDerived(w, h)
@@ -142,6 +153,8 @@ func newTables(w *writer) *Tables {
 		EventRules:         newRecords(w, eventRules),
 		EventOutbox:        newRecords(w, eventOutbox),
 		EventRetries:       newRecords(w, eventRetries),
+		JoinTokens:         newRecords(w, joinTokens),
+		AgentKeys:          newRecords(w, agentKeys),
 		derived:            d,
 	}
 }
@@ -170,6 +183,8 @@ func (t *Tables) copy(w *writer) *Tables {
 		EventRules:         t.EventRules.copy(w),
 		EventOutbox:        t.EventOutbox.copy(w),
 		EventRetries:       t.EventRetries.copy(w),
+		JoinTokens:         t.JoinTokens.copy(w),
+		AgentKeys:          t.AgentKeys.copy(w),
 		derived:            d,
 	}
 }
@@ -196,6 +211,8 @@ func (t *Tables) table(id tableID) anyTable {
 		eventRulesTable:         t.EventRules,
 		eventOutboxTable:        t.EventOutbox,
 		eventRetriesTable:       t.EventRetries,
+		joinTokensTable:         t.JoinTokens,
+		agentKeysTable:          t.AgentKeys,
 	}[id]
 }
 

@@ -152,6 +152,9 @@ func (a *API) DeregisterContainerInstance(ctx context.Context, in *sdk.Deregiste
 			i.Version++
 			tx.Instances.Put(&i)
 		}
+		if force && a.Agent(ctx) == "" {
+			withdrawKey(tx, i.AgentKey, a.now())
+		}
 		out = a.wireInstance(&tx.Tables, &i, nil)
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/fault"
+	"roadstead.dev/roadstead/internal/state"
 )
 
 // speaksFor refuses an agent's own key that did not register an instance, nil being one that is not there. AWS has this of the
@@ -15,4 +16,16 @@ func (a *API) speaksFor(ctx context.Context, i *ecs.Instance) error {
 		return fault.New(fault.AccessDenied, "This agent's access key did not register the container instance, so it may not speak for it.")
 	}
 	return nil
+}
+
+// withdrawKey ends what an agent may do that joined with a token, when somebody else deregisters its instance by force: it would
+// register anew at its next start. A key that was made by hand may be several agents', and is withdrawn by hand.
+func withdrawKey(tx *state.Tx, id string, now ecs.Millis) {
+	k := tx.AgentKeys.Get(id)
+	if k == nil || k.RevokedAt != 0 {
+		return
+	}
+	revoked := *k
+	revoked.RevokedAt = now
+	tx.AgentKeys.Put(&revoked)
 }
