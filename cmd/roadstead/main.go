@@ -31,7 +31,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().String("log-level", "warn", "debug, info, warn or error")
-	cmd.AddCommand(upCommand(), devCommand(), serverCommand(), agentCommand(), agentKeyCommand(), tokenCommand(), destroyCommand(), configureCommand(), imageCommand(), monitorCommand())
+	cmd.AddCommand(upCommand(), devCommand(), serverCommand(), agentCommand(), agentKeyCommand(), tokenCommand(), destroyCommand(), configureCommand(), imageCommand(), monitorCommand(), benchCommand())
 	return cmd
 }
 

@@ -1,5 +1,7 @@
 package agent
 
+import "roadstead.dev/roadstead/internal/ecs"
+
 // simulated are the capabilities of an agent that runs nothing: all that a valid Linux definition can ask for.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-capabilities.html
 var simulated = []string{
@@ -44,3 +46,6 @@ var simulated = []string{
 	"ecs.capability.task-eni",
 	"roadstead.capability.fargate",
 }
+
+// SimulatedAttributes are those that an agent with Config.Simulated registers with.
+func SimulatedAttributes() []ecs.Attribute { return (&Config{Simulated: true}).capabilities() }

@@ -46,6 +46,7 @@ var rules = []rule{
 	{"internal/join", nil, "both ends of an agent's joining build on it"},
 	{"internal/admission", []string{"internal/ecs", "internal/fault", "internal/state", "internal/wire", "internal/keyring", "internal/join"}, "the server's side of joining is like an API"},
 	{"internal/awsprofile", nil, "it writes files in a format of AWS's"},
+	{"internal/bench", []string{"internal/ecs", "internal/agent/fleet", "internal/state/etcdkv"}, "it measures the product from outside, as its clients and agents see it"},
 	{"internal/devcluster", []string{"..."}, "it puts the parts together"},
 	{"cmd/...", []string{"..."}, "it puts the parts together"},
 	{"test/...", []string{"..."}, "tests may look everywhere"},

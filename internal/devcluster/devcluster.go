@@ -29,7 +29,9 @@ type Config struct {
 	EtcdEndpoints []string
 	// SecretsKey is the file with the key of the secrets; empty is the data directory's. Servers of one etcd have the same.
 	SecretsKey string
-	Settings   Settings
+	// Admin is a loopback address for profiles; empty is none.
+	Admin    string
+	Settings Settings
 	// Node is the agent's part; nil runs the control plane alone.
 	Node *NodeConfig
 	Log  *slog.Logger
@@ -42,8 +44,10 @@ type Info struct {
 	Endpoint string
 	// CABundle is the file of the CA that the endpoint's certificate is signed with; empty if clients need none.
 	CABundle string
-	DataDir  DataDir
-	Place    ecs.Place
+	// Admin is the URL of the admin address, if there is one.
+	Admin   string
+	DataDir DataDir
+	Place   ecs.Place
 }
 
 // Run runs an installation until ctx ends or a part of it fails. Containers run on when it returns.
@@ -86,6 +90,13 @@ func Run(ctx context.Context, cfg Config) error {
 		return errors.Join(err, kv.Close(), listener.Close())
 	}
 	parts := append(plane.parts(), plane.office(dir), serving(listener, plane.handler, cfg.Log))
+	if cfg.Admin != "" {
+		l, err := openAdmin(cfg.Admin)
+		if err != nil {
+			return errors.Join(err, plane.close(), kv.Close(), listener.Close())
+		}
+		info.Admin, parts = "http://"+l.Addr().String(), append(parts, admin(l, cfg.Log))
+	}
 	if cfg.Node == nil {
 		if cfg.Ready != nil {
 			cfg.Ready(info)
