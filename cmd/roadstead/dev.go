@@ -48,7 +48,7 @@ it needs no root, and POST /_roadstead/reset makes everything new.`,
 			if err != nil {
 				return err
 			}
-			if err := tuneMemory(); err != nil {
+			if err := tuneMemory(cmd.Context()); err != nil {
 				return err
 			}
 			if !isAccount(f.account) {

@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"roadstead.dev/roadstead/internal/devcluster"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -43,7 +40,7 @@ func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
 	if err != nil {
 		return devcluster.Config{}, err
 	}
-	if err := tuneMemory(); err != nil {
+	if err := tuneMemory(cmd.Context()); err != nil {
 		return devcluster.Config{}, err
 	}
 	if !isAccount(f.account) {
@@ -58,24 +55,6 @@ func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
 		DataDir: f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, SecretsKey: f.secretsKey, Admin: f.admin, Log: log,
 		Place: ecs.Place{Account: f.account, Region: f.region},
 	}, nil
-}
-
-// tuneMemory lets the garbage collector of a control plane work less often than by default: a burst of writes allocates
-// much that dies at once, and a batch that waits for the collector is a batch that all its callers wait for. Past a quarter
-// of the machine's memory it works as often as it takes. GOGC and GOMEMLIMIT, if set, are what counts instead.
-func tuneMemory() error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return nil
-	}
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return fmt.Errorf("read the machine's memory: %w", err)
-	}
-	debug.SetMemoryLimit(int64(info.Totalram) * int64(info.Unit) / 4)
-	return nil
 }
 
 func isAccount(s string) bool {

@@ -125,11 +125,14 @@ type frame struct {
 
 // Encode makes a frame.
 func Encode(name string, message any) ([]byte, error) {
-	body, err := json.Marshal(message)
+	b, err := json.Marshal(struct {
+		Type    string `json:"type"`
+		Message any    `json:"message"`
+	}{name, message})
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", name, err)
 	}
-	return json.Marshal(frame{Type: name, Message: body})
+	return b, nil
 }
 
 // Decode takes a frame apart; the message is read with json.Unmarshal once its type is known.

@@ -39,11 +39,9 @@ func measureMillion(ctx context.Context, r *run) (err error) {
 	stop()
 	r.figure(Figure{With: with + ", until all are with their agents", Value: assigned.Seconds(), Unit: "s", Goal: 40, AtMost: true})
 	r.figure(Figure{With: with + ", until all are RUNNING, durably", Value: running.Seconds(), Unit: "s", Goal: 90, AtMost: true})
-	memory, err := c.memory()
-	if err != nil {
+	if err := c.memoryFigure(with, 4); err != nil {
 		return err
 	}
-	r.figure(Figure{With: with + ", memory of the server then", Value: memory / 1e9, Unit: "GB", Goal: 4, AtMost: true})
 	if err := c.reads(ctx, with); err != nil {
 		return err
 	}

@@ -104,11 +104,13 @@ func (r *run) placingOn(ctx context.Context, nodes, services int, more map[strin
 	if err := c.define(ctx); err != nil {
 		return 0, err
 	}
-	err = c.profiled(ctx, profile, func() error {
-		rate, err = r.placing(ctx, c, r.scaled(serviceTasks), services, more, nil)
-		return err
+	tasks := r.scaled(serviceTasks)
+	return rate, c.spent(tasks*r.Rounds, "task placed, reported running and stopped", number(float64(r.scaled(nodes)))+" nodes", func() error {
+		return c.profiled(ctx, profile, func() error {
+			rate, err = r.placing(ctx, c, tasks, services, more, nil)
+			return err
+		})
 	})
-	return rate, err
 }
 
 // spreadThenPack is the strategy that ECS's console offers first.

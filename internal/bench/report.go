@@ -44,7 +44,11 @@ func (r *Report) Markdown(w io.Writer) error {
 		if !f.Met() {
 			value = "**" + value + "**"
 		}
-		fmt.Fprintf(&b, "| %s: %s | %s | %s |\n", f.Measurement, f.With, value, f.goal())
+		with := f.With
+		if f.Note != "" {
+			with += " (" + f.Note + ")"
+		}
+		fmt.Fprintf(&b, "| %s: %s | %s | %s |\n", f.Measurement, with, value, f.goal())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -20,11 +20,12 @@ func measureRegistrations(ctx context.Context, r *run) (err error) {
 	nodes := r.scaled(5000)
 	begin := time.Now()
 	var took time.Duration
-	err = c.profiled(ctx, "register", func() error {
-		if err := c.join(ctx, nodes, func(cfg *fleet.Config) { cfg.Joining = 256; cfg.OnRegistered = func() { took = time.Since(begin) } }); err != nil {
-			return err
-		}
-		return nil
+	err = c.spent(nodes, "node and its session", "registration", func() error {
+		return c.profiled(ctx, "register", func() error {
+			return c.join(ctx, nodes, func(cfg *fleet.Config) {
+				cfg.Joining, cfg.OnRegistered = 256, func() { took = time.Since(begin) }
+			})
+		})
 	})
 	if err != nil {
 		return err
@@ -75,14 +76,9 @@ func measureSteady(ctx context.Context, r *run) (err error) {
 	if err != nil {
 		return err
 	}
-	memory, err := c.memory()
-	if err != nil {
-		return err
-	}
 	with := fmt.Sprintf("%s nodes with heartbeats, %s tasks running", number(float64(nodes)), number(float64(tasks)))
 	r.figure(Figure{With: with + ", of one core", Value: 100 * (after - before).Seconds() / time.Since(begin).Seconds(), Unit: "%", Goal: 15, AtMost: true})
-	r.figure(Figure{With: with + ", memory of the server", Value: memory / 1e9, Unit: "GB", Goal: 1.5, AtMost: true})
-	return nil
+	return c.memoryFigure(with, 1.5)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -124,17 +124,39 @@ func (s *server) end() error {
 	return os.RemoveAll(s.dir)
 }
 
-// memory is what the process has in RAM now, in bytes.
-func (s *server) memory() (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+// memory is what the process has in RAM now, in bytes: of its own, and of files it has mapped, which the system takes back as it needs.
+func (s *server) memory() (own, mapped float64, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
-		return 0, fmt.Errorf("read statm: %w", err)
+	for line := range strings.Lines(string(b)) {
+		name, value, _ := strings.Cut(line, ":")
+		var kib float64
+		if name != "RssAnon" && name != "RssFile" {
+			continue
+		}
+		if _, err := fmt.Sscan(value, &kib); err != nil {
+			return 0, 0, fmt.Errorf("read %s: %w", name, err)
+		}
+		if name == "RssAnon" {
+			own = kib * 1024
+		} else {
+			mapped = kib * 1024
+		}
 	}
-	return float64(resident) * float64(os.Getpagesize()), nil
+	return own, mapped, nil
+}
+
+// memoryFigure writes down what the process has in RAM.
+func (s *server) memoryFigure(with string, goal float64) error {
+	own, mapped, err := s.memory()
+	if err != nil {
+		return err
+	}
+	s.r.figure(Figure{With: with + ", memory of the server", Value: own / 1e9, Unit: "GB", Goal: goal, AtMost: true,
+		Note: fmt.Sprintf("and %.2f GB of mapped files, the database's, which the system takes back as it needs", mapped/1e9)})
+	return nil
 }
 
 // processorTime is what the process has used of the processors so far.
@@ -152,6 +174,24 @@ func (s *server) processorTime() (time.Duration, error) {
 	system, err2 := strconv.ParseInt(fields[12], 10, 64)
 	const ticks = 100 // USER_HZ, the same on every architecture Linux has today
 	return time.Duration(user+system) * time.Second / ticks, errors.Join(err1, err2)
+}
+
+// spent adds the figure of what the server used of the processors for each of n things that do does: a busy machine changes it less than
+// it does rates.
+func (s *server) spent(n int, of, with string, do func() error) error {
+	before, err := s.processorTime()
+	if err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	after, err := s.processorTime()
+	if err != nil {
+		return err
+	}
+	s.r.figure(Figure{With: with + ", processor time of the server for each " + of, Value: float64((after - before).Microseconds()) / float64(n), Unit: "µs"})
+	return nil
 }
 
 // profiled writes a CPU profile of the server beside what do does, where profiles are asked for.

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"slices"
+	"unique"
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -75,7 +76,10 @@ func mergeContainer(c ecs.Container, r *ecs.Container) ecs.Container {
 	}
 	c.LastStatus = max(c.LastStatus, min(r.LastStatus, ecs.TaskStopped))
 	c.RuntimeID = or(c.RuntimeID, r.RuntimeID)
-	c.ImageDigest = or(c.ImageDigest, r.ImageDigest)
+	if c.ImageDigest == "" && r.ImageDigest != "" {
+		// Thousands of tasks have the same image: one string for all.
+		c.ImageDigest = unique.Make(r.ImageDigest).Value()
+	}
 	if c.ExitCode == nil {
 		c.ExitCode = r.ExitCode
 	}

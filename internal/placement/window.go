@@ -16,13 +16,13 @@ const all = 0
 // How many instances with room are enough to choose from, how many for each task of several, and at how many more than
 // those the search ends for an index over all of them.
 const (
-	enoughToChoose  = 24
+	enoughToChoose  = 12
 	enoughPerTask   = 4
-	smallestToShare = 2 * enoughToChoose
+	smallestToShare = 48
 	lookedAt        = 8
 )
 
-// window is how many candidates are enough. The least loaded of some tens is nearly as good a choice as the least loaded
+// window is how many candidates are enough. The least loaded of a dozen is nearly as good a choice as the least loaded
 // of thousands, and looking at all of those for each single task would make many calls cost their product. A strategy is about
 // all instances, but for random.
 // M. Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001.

@@ -131,24 +131,33 @@ func (s *Store) Leading() bool {
 // Other errors: fault.Unavailable if the write was refused or its outcome is unknown, which the message says; ErrTooLarge in the
 // chain if it is more than one transaction can hold; ctx's, if it ended first: the write may become durable still.
 func (s *Store) Update(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.Begin(ctx, fn)(ctx)
+}
+
+// Begin is Update that does not wait: fn has run when it returns, and the function that it gives waits until what fn wrote is
+// durable and returns what Update would. An Update that begins after it sees what fn wrote, so that a caller may have
+// several on their way.
+func (s *Store) Begin(ctx context.Context, fn func(tx *Tx) error) (durable func(context.Context) error) {
 	if err := s.lockForUpdate(ctx); err != nil {
-		return err
+		return func(context.Context) error { return err }
 	}
 	err := s.apply(fn)
 	b := s.last
 	s.mu.Unlock()
-	if b == nil {
+	return func(ctx context.Context) error {
+		if b == nil {
+			return err
+		}
+		select {
+		case <-b.done:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a write to become durable: %w", context.Cause(ctx))
+		}
+		if b.err != nil {
+			return b.err
+		}
 		return err
 	}
-	select {
-	case <-b.done:
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for a write to become durable: %w", context.Cause(ctx))
-	}
-	if b.err != nil {
-		return b.err
-	}
-	return err
 }
 
 // lockForUpdate takes mu once an Update may run.

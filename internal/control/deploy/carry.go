@@ -24,6 +24,8 @@ type work struct {
 	deployment, changed *ecs.ServiceDeployment
 	// set is the id of the task set that is at work, for events.
 	set string
+	// groupName is group's.
+	groupName string
 }
 
 // carryOut does what is to be done for a service, up to MaxTasks tasks of it; the rest is found again.
@@ -300,10 +302,18 @@ func (w *work) startShare(p *ecs.Deployment, def *ecs.TaskDefinition, sh share) 
 	return ids, failures, nil
 }
 
+// group is that of the service's tasks, one string for all that an update makes.
+func (w *work) group() string {
+	if w.groupName == "" {
+		w.groupName = ecs.ServiceGroup(w.s.Name)
+	}
+	return w.groupName
+}
+
 // create makes a task of a deployment at its place. It is a failure if there is no address for it.
 func (w *work) create(p *ecs.Deployment, def *ecs.TaskDefinition, provider string, at placement.Placement) (ecs.TaskID, *placement.Failure, error) {
 	spec := lifecycle.Spec{
-		Cluster: w.s.Cluster, Definition: def, Group: ecs.ServiceGroup(w.s.Name), StartedBy: p.ID, LaunchType: p.LaunchType, CapacityProvider: provider,
+		Cluster: w.s.Cluster, Definition: def, Group: w.group(), StartedBy: p.ID, LaunchType: p.LaunchType, CapacityProvider: provider,
 		Tags: w.tags(def), EnableExecuteCommand: p.EnableExecuteCommand, PlatformVersion: p.PlatformVersion, Instance: at.Instance, GPUs: at.GPUs,
 	}
 	if p.NetworkConfiguration != nil && p.NetworkConfiguration.AwsvpcConfiguration != nil {

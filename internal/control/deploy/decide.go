@@ -149,7 +149,7 @@ func highest(s *ecs.Service) int32 {
 func (k *Config) decide(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *ecs.ServiceDeployment) decision {
 	if s.Status == ecs.ServiceDraining {
 		c := count(t, s, 0)
-		return decideEnd(t, s, &c)
+		return k.decideEnd(t, s, &c)
 	}
 	d := decision{desired: s.DesiredCount, wasDesired: s.DesiredCount}
 	if d.turn = asked(dep); d.turn != noTurn {
@@ -212,23 +212,27 @@ func blocked(s *ecs.Service, c *census) bool {
 }
 
 // decideEnd stops what a deleted service has.
-func decideEnd(t *state.Tables, s *ecs.Service, c *census) decision {
+func (k *Config) decideEnd(t *state.Tables, s *ecs.Service, c *census) decision {
 	var d decision
 	if c.live == 0 {
 		d.turn = turnEnded
 		return d
 	}
 	for i := range s.Deployments {
-		d.stopAll(t, s, s.Deployments[i].ID)
+		d.stopAll(t, s, s.Deployments[i].ID, mostUpdates*k.MaxTasks)
 	}
 	return d
 }
 
-func (d *decision) stopAll(t *state.Tables, s *ecs.Service, deployment string) {
+// stopAll stops a deployment's tasks, as far as there are not most to stop: the rest is found again.
+func (d *decision) stopAll(t *state.Tables, s *ecs.Service, deployment string, most int) {
 	if t.DeploymentCounts(s.Cluster, deployment).Wanted == 0 {
 		return
 	}
 	for task := range t.Tasks.StartedBy(s.Cluster, deployment) {
+		if len(d.stops) >= most {
+			return
+		}
 		if wanted(task) {
 			d.stops = append(d.stops, stop{task: task, why: scaling(s)})
 		}

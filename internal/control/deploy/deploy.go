@@ -208,8 +208,17 @@ func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.C
 	if d.nothing() {
 		return nil, d.wake
 	}
-	return []loop.Change{func(tx *state.Tx) error { return k.carryOut(tx, now, key) }}, d.wake
+	// What is more than an update makes goes on in the next ones, without a wait for each: they decide anew, and those that find
+	// nothing to do change nothing.
+	changes := make([]loop.Change, min(mostUpdates, 1+(d.start+len(d.stops))/k.MaxTasks))
+	for i := range changes {
+		changes[i] = func(tx *state.Tx) error { return k.carryOut(tx, now, key) }
+	}
+	return changes, d.wake
 }
+
+// mostUpdates is how many updates of one service are under way at a time.
+const mostUpdates = 16
 
 // waiting notes a service that waits for room, and gives the moment before which no place is looked for; 0 is now.
 func (k *controller) waiting(now ecs.Millis, cluster, key string) ecs.Millis {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -81,21 +82,25 @@ func setDefaults(c *Config) {
 	}
 }
 
+// apply has the updates on their way together: each sees those before it, and one wait is for all.
 func (c *Config) apply(ctx context.Context, changes []Change) error {
-	for len(changes) > 0 {
-		n := min(c.Batch, len(changes))
-		err := c.Store.Update(ctx, func(tx *state.Tx) error {
-			for _, change := range changes[:n] {
+	var pending []func(context.Context) error
+	for batch := range slices.Chunk(changes, c.Batch) {
+		pending = append(pending, c.Store.Begin(ctx, func(tx *state.Tx) error {
+			for _, change := range batch {
 				if err := change(tx); err != nil {
 					return err
 				}
 			}
 			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
-		}
-		changes = changes[n:]
+		}))
+	}
+	var errs []error
+	for _, durable := range pending {
+		errs = append(errs, durable(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%s: %w", c.Name, err)
 	}
 	return nil
 }

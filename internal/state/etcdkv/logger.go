@@ -9,9 +9,12 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// storageVersion is an error of etcd's that is none: on a new directory it looks for the term of a snapshot that is not
-// there yet, and looks again every few seconds until it is.
-const storageVersion = "failed to update storage version"
+// What etcd warns of though nothing is wrong: on a new directory it looks for the term of a snapshot that is not there yet, and
+// looks again every few seconds until it is; and each half a minute it tries to remove the parts of its log that it still writes.
+const (
+	storageVersion = "failed to update storage version"
+	logInUse       = "failed to lock file"
+)
 
 // logger hands etcd's warnings to slog. What etcd says of its configuration while it starts, and all that is not even a
 // warning, is for debugging.
@@ -72,7 +75,7 @@ func (l *logger) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		attrs = append(attrs, slog.Any(k, v))
 	}
 	level := l.level(e.Level)
-	if e.Message == storageVersion {
+	if e.Message == storageVersion || e.Message == logInUse {
 		level = slog.LevelDebug
 	}
 	l.log.LogAttrs(context.Background(), level, e.Message, attrs...)
