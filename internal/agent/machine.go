@@ -91,6 +91,7 @@ func (c *Config) capabilities() []ecs.Attribute {
 		"ecs.capability.container-health-check",
 		"ecs.capability.container-ordering",
 		"ecs.capability.docker-plugin.local",
+		"ecs.capability.network.container-port-range",
 		"ecs.capability.task-cpu-mem-limit",
 		"ecs.capability.increased-task-cpu-limit",
 		"ecs.capability.private-registry-authentication.secretsmanager",

@@ -34,17 +34,23 @@ func (b *NetworkBinding) hostPorts() (first, last int) {
 	if p := b.HostPort; p != nil && *p > 0 && *p < 1<<16 {
 		return int(*p), int(*p)
 	}
-	from, to, ok := strings.Cut(b.HostPortRange, "-")
-	if !ok {
-		return 0, 0
-	}
+	first, last, _ = portRange(b.HostPortRange)
+	return first, last
+}
+
+// Range is the range of container ports that a mapping names, if it names one.
+func (p *PortMapping) Range() (first, last int, ok bool) { return portRange(p.ContainerPortRange) }
+
+// portRange reads FIRST-LAST; ok says that both are ports and FIRST is the lower one.
+func portRange(s string) (first, last int, ok bool) {
+	from, to, _ := strings.Cut(s, "-")
 	a, err := strconv.ParseUint(from, 10, 16)
 	if err != nil {
-		return 0, 0
+		return 0, 0, false
 	}
 	z, err := strconv.ParseUint(to, 10, 16)
 	if err != nil {
-		return 0, 0
+		return 0, 0, false
 	}
-	return int(a), int(z)
+	return int(a), int(z), 0 < a && a < z
 }

@@ -161,7 +161,7 @@ func (t *task) showContainer(i int, desired ecs.TaskStatus) metadata.Container {
 	def, s := &t.definition.ContainerDefinitions[i], &t.state.Containers[i]
 	c := merge(def, overrideOf(t.run.Overrides, def.Name))
 	v := metadata.Container{
-		RuntimeID: s.RuntimeID, Name: c.Name, Image: c.Image, ImageDigest: s.ImageDigest, Labels: maps.Clone(t.labels(c)), Ports: s.NetworkBindings,
+		RuntimeID: s.RuntimeID, Name: c.Name, Image: c.Image, ImageDigest: s.ImageDigest, Labels: maps.Clone(t.labels(c)), Ports: singly(s.NetworkBindings),
 		Desired: desired, Known: s.LastStatus, ExitCode: s.ExitCode, CPU: float64(c.Cpu), LogDriver: logDriver(c),
 		Created: s.StartedAt.Time(), Started: s.StartedAt.Time(), Finished: s.FinishedAt.Time(), Snapshotter: "overlayfs",
 	}
@@ -184,4 +184,24 @@ func (t *task) showContainer(i int, desired ecs.TaskStatus) metadata.Container {
 		v.Health = &health
 	}
 	return v
+}
+
+// singly has a binding for each port of a range, as the endpoint of ECS's agent has.
+func singly(bindings []ecs.NetworkBinding) []ecs.NetworkBinding {
+	var out []ecs.NetworkBinding
+	for _, b := range bindings {
+		container := ecs.PortMapping{ContainerPortRange: b.ContainerPortRange}
+		host := ecs.PortMapping{ContainerPortRange: b.HostPortRange}
+		from, to, ok := container.Range()
+		hostFrom, _, hostOK := host.Range()
+		if !ok || !hostOK {
+			out = append(out, b)
+			continue
+		}
+		for n := range int32(to - from + 1) {
+			c, h := int32(from)+n, int32(hostFrom)+n
+			out = append(out, ecs.NetworkBinding{BindIP: b.BindIP, Protocol: b.Protocol, ContainerPort: &c, HostPort: &h})
+		}
+	}
+	return out
 }

@@ -44,11 +44,16 @@ func (e *Engine) connect(ctx context.Context, t *task, c *ecs.ContainerDefinitio
 
 func portRequests(c *ecs.ContainerDefinition) []netns.PortRequest {
 	ports := make([]netns.PortRequest, 0, len(c.PortMappings))
-	for _, p := range c.PortMappings {
-		if p.ContainerPort == nil {
+	for i := range c.PortMappings {
+		p := &c.PortMappings[i]
+		r := netns.PortRequest{Protocol: first(p.Protocol, "tcp")}
+		if from, to, ok := p.Range(); ok {
+			r.ContainerPort, r.LastPort = int32(from), int32(to)
+		} else if p.ContainerPort == nil {
 			continue
+		} else {
+			r.ContainerPort = *p.ContainerPort
 		}
-		r := netns.PortRequest{ContainerPort: *p.ContainerPort, Protocol: first(p.Protocol, "tcp")}
 		if p.HostPort != nil {
 			r.HostPort = *p.HostPort
 		}
@@ -60,8 +65,15 @@ func portRequests(c *ecs.ContainerDefinition) []netns.PortRequest {
 func hostBindings(c *ecs.ContainerDefinition) []ecs.NetworkBinding {
 	var list []ecs.NetworkBinding
 	for _, p := range portRequests(c) {
-		port := p.ContainerPort
-		list = append(list, ecs.NetworkBinding{BindIP: "0.0.0.0", ContainerPort: &port, HostPort: &port, Protocol: p.Protocol})
+		b := ecs.NetworkBinding{BindIP: "0.0.0.0", Protocol: p.Protocol}
+		if p.LastPort != 0 {
+			b.ContainerPortRange = fmt.Sprintf("%d-%d", p.ContainerPort, p.LastPort)
+			b.HostPortRange = b.ContainerPortRange
+		} else {
+			port := p.ContainerPort
+			b.ContainerPort, b.HostPort = &port, &port
+		}
+		list = append(list, b)
 	}
 	return list
 }

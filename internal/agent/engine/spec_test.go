@@ -175,9 +175,6 @@ func TestUnsupportedIsRefused(t *testing.T) {
 		"driver": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
 			c.LogConfiguration = &ecs.LogConfiguration{LogDriver: "splunk"}
 		},
-		"PortRange": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
-			c.PortMappings = []ecs.PortMapping{{ContainerPortRange: "1-2"}}
-		},
 		"resourceRequ": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
 			c.ResourceRequirements = []ecs.ResourceRequirement{{Type: "GPU"}}
 		},

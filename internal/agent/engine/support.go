@@ -61,9 +61,6 @@ var refusals = []refusal{
 	{"restartPolicy", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
 		return c.RestartPolicy != nil && set(c.RestartPolicy.Enabled)
 	}},
-	{"containerPortRange", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
-		return slices.ContainsFunc(c.PortMappings, func(p ecs.PortMapping) bool { return p.ContainerPortRange != "" })
-	}},
 	{"logConfiguration's driver", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
 		return c.LogConfiguration != nil && !slices.Contains(logDrivers, c.LogConfiguration.LogDriver)
 	}},

@@ -23,9 +23,9 @@ func (f flowFilter) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool { retur
 // port that was closed was refused.
 func (r *rtnl) forgetPorts(rec record) error {
 	udp := map[uint16]bool{}
-	for _, p := range rec.Ports {
-		if p.Protocol == "udp" {
-			udp[p.Host] = true
+	for _, e := range rec.elements() {
+		if e.protocol == "udp" {
+			udp[e.hostPort] = true
 		}
 	}
 	if len(udp) == 0 {

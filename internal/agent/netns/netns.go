@@ -36,10 +36,13 @@ type Config struct {
 	Log          *slog.Logger
 }
 
-// PortRequest asks for one container port to be reachable at the host.
+// PortRequest asks for one container port, or a range of them, to be reachable at the host.
 type PortRequest struct {
 	// HostPort 0 asks for any free port of the dynamic range.
 	ContainerPort, HostPort int32
+	// LastPort ends a range of container ports that begins with ContainerPort; they get host ports that follow one another. Zero
+	// is no range.
+	LastPort int32
 	// Protocol is tcp or udp; empty is tcp.
 	Protocol string
 }
@@ -192,11 +195,11 @@ func (m *Manager) adopt(live []record) []element {
 		if !m.addrs.take(r.IP) {
 			m.log.Warn("address of a container of an earlier run is outside the subnet", "id", r.ID, "ip", r.IP)
 		}
-		for _, p := range r.Ports {
-			res, err := m.ports.reserve(p.Protocol, p.Host)
+		for _, e := range r.elements() {
+			res, err := m.ports.reserve(e.protocol, e.hostPort)
 			if err != nil {
 				m.log.Warn("host port of a running container was taken while the agent was away",
-					"id", r.ID, "port", p.Host, "protocol", p.Protocol, "error", err)
+					"id", r.ID, "port", e.hostPort, "protocol", e.protocol, "error", err)
 				continue
 			}
 			a.reserved = append(a.reserved, res)

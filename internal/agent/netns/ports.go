@@ -80,19 +80,56 @@ func (e bindError) Error() string {
 }
 func (e bindError) Unwrap() error { return e.err }
 
-// reserveAny keeps any free port of the dynamic range, going round it, so that a port is used again as late as possible.
-func (p *portPool) reserveAny(protocol string) (*reservation, error) {
-	for range int(p.last) - int(p.first) + 1 {
-		port := p.next
-		if p.next++; p.next > p.last || p.next == 0 {
+// reserveRange keeps count ports that follow one another, or none.
+func (p *portPool) reserveRange(protocol string, first uint16, count int) ([]*reservation, error) {
+	kept := make([]*reservation, 0, count)
+	for i := range count {
+		r, err := p.reserve(protocol, first+uint16(i))
+		if err != nil {
+			p.free(kept)
+			return nil, err
+		}
+		kept = append(kept, r)
+	}
+	return kept, nil
+}
+
+// reserveAny keeps any count free ports of the dynamic range that follow one another, going round it, so that a port is used again
+// as late as possible.
+func (p *portPool) reserveAny(protocol string, count int) ([]*reservation, error) {
+	size := int(p.last) - int(p.first) + 1
+	for tried := 0; tried < size && count <= size; {
+		first := p.next
+		if int(first)+count-1 > int(p.last) { // the rest of the round is too short
+			tried += int(p.last) - int(first) + 1
 			p.next = p.first
+			continue
 		}
-		r, err := p.reserve(protocol, port)
-		if err == nil || !errors.Is(err, ErrPortAllocated) {
-			return r, err
+		kept, err := p.reserveRange(protocol, first, count)
+		if err == nil {
+			p.next = p.after(int(first) + count)
+			return kept, nil
 		}
+		var taken bindError
+		if !errors.Is(err, ErrPortAllocated) || !errors.As(err, &taken) {
+			return nil, err
+		}
+		tried += int(taken.port) - int(first) + 1
+		p.next = p.after(int(taken.port) + 1)
+	}
+	if count > 1 {
+		// As ECS's agent words it.
+		return nil, fmt.Errorf("%d contiguous host ports are unavailable: %w", count, ErrPortAllocated)
 	}
 	return nil, fmt.Errorf("no dynamic %s port is free between %d and %d: %w", protocol, p.first, p.last, ErrPortAllocated)
+}
+
+// after is a port of the dynamic range, or its first if it is behind it.
+func (p *portPool) after(port int) uint16 {
+	if port > int(p.last) {
+		return p.first
+	}
+	return uint16(port)
 }
 
 func (p *portPool) free(rs []*reservation) {

@@ -112,3 +112,59 @@ func TestBadRequests(t *testing.T) {
 	}
 	must(t, m.Teardown(ctx, newID()))
 }
+
+// TestPortRange: container ports of a range get host ports that follow one another, which all lead there and are all given back.
+func TestPortRange(t *testing.T) {
+	must(t, setLoopbackUp())
+	dynamic := func(c *Config) { c.DynamicPorts = [2]uint16{40000, 40009} }
+	cfg := Config{DataDir: t.TempDir() + "/net", Name: "range", DynamicPorts: [2]uint16{40000, 40009}}
+	m, err := New(cfg)
+	must(t, err)
+	defer func() { must(t, m.Destroy(ctx)) }()
+	setup(t, m, PortRequest{ContainerPort: 1, HostPort: 40003})
+	r := Request{ID: newID(), Ports: []PortRequest{{ContainerPort: 7000, LastPort: 7004}, {ContainerPort: 80}, {ContainerPort: 7000, LastPort: 7001, Protocol: "udp"}}}
+	n, err := m.Setup(ctx, r)
+	must(t, err)
+	if b := n.Bindings[0]; b.ContainerPortRange != "7000-7004" || b.HostPortRange != "40004-40008" || b.ContainerPort != nil || b.HostPort != nil || b.BindIP != "0.0.0.0" {
+		t.Errorf("range %+v", b)
+	}
+	if b := n.Bindings[1]; *b.HostPort != 40009 || b.HostPortRange != "" {
+		t.Errorf("port %+v", b)
+	}
+	for _, port := range []string{":7000", ":7004"} {
+		serve(t, n.Path, "tcp", port, port)
+	}
+	serve(t, n.Path, "udp", ":7001", "udp")
+	check := func() {
+		t.Helper()
+		wantAnswer(t, "", "tcp", "127.0.0.1:40004", ":7000", "")
+		wantAnswer(t, "", "tcp", "127.0.0.1:40008", ":7004", "")
+		wantAnswer(t, "", "udp", "127.0.0.1:40001", "udp", "")
+	}
+	check()
+	must(t, m.Close(ctx))
+	m, err = New(cfg)
+	must(t, err)
+	check()
+	other := newManager(t, "oran", dynamic)
+	wantConflict(t, func() error {
+		_, err := other.Setup(ctx, Request{ID: newID(), Ports: []PortRequest{{ContainerPort: 1, HostPort: 40008}}})
+		return err
+	}(), 40008)
+	again, err := m.Setup(ctx, r)
+	if err != nil || again.Path != n.Path || again.Bindings[0].HostPortRange != "40004-40008" {
+		t.Errorf("asked again: %+v, %v", again, err)
+	}
+	many := Request{ID: newID(), Ports: []PortRequest{{ContainerPort: 1, LastPort: 5}}}
+	if _, err := m.Setup(ctx, many); !errors.Is(err, ErrPortAllocated) || err.Error() != "5 contiguous host ports are unavailable: port is already allocated" {
+		t.Error("five ports of 40000 to 40002:", err)
+	}
+	must(t, m.Teardown(ctx, r.ID))
+	_, err = m.Setup(ctx, many)
+	must(t, err)
+	for _, bad := range []PortRequest{{ContainerPort: 9, LastPort: 8}, {ContainerPort: 9, LastPort: 65536}, {ContainerPort: 1, HostPort: 65535, LastPort: 2}} {
+		if _, err := m.Setup(ctx, Request{ID: newID(), Ports: []PortRequest{bad}}); !errors.Is(err, ErrBadRequest) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}

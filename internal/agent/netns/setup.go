@@ -153,13 +153,13 @@ func (m *Manager) allocate(id string, want []portRecord) (*allocation, error) {
 			if p.Dynamic != dynamic {
 				continue
 			}
-			r, err := m.reserve(*p)
+			kept, err := m.reserve(*p)
 			if err != nil {
 				m.ports.free(a.reserved)
 				return nil, err
 			}
-			p.Host = r.key.port
-			a.reserved = append(a.reserved, r)
+			p.Host = kept[0].key.port
+			a.reserved = append(a.reserved, kept...)
 		}
 	}
 	ip, ok := m.addrs.get()
@@ -172,12 +172,12 @@ func (m *Manager) allocate(id string, want []portRecord) (*allocation, error) {
 	return a, nil
 }
 
-// reserve keeps the port that was asked for, or any.
-func (m *Manager) reserve(p portRecord) (*reservation, error) {
+// reserve keeps the ports that were asked for, or any.
+func (m *Manager) reserve(p portRecord) ([]*reservation, error) {
 	if p.Dynamic {
-		return m.ports.reserveAny(p.Protocol)
+		return m.ports.reserveAny(p.Protocol, int(p.More)+1)
 	}
-	return m.ports.reserve(p.Protocol, p.Host)
+	return m.ports.reserveRange(p.Protocol, p.Host, int(p.More)+1)
 }
 
 // existing returns the finished network of an id whose ports are those asked for.
@@ -202,12 +202,21 @@ func (m *Manager) existing(id string, want []portRecord) *Network {
 func (m *Manager) describe(r record) *Network {
 	n := &Network{Path: m.store.netnsPath(r.ID), IP: r.IP}
 	for _, p := range r.Ports {
-		container, host := int32(p.Container), int32(p.Host)
-		n.Bindings = append(n.Bindings, ecs.NetworkBinding{
-			BindIP: bindIP, ContainerPort: &container, HostPort: &host, Protocol: p.Protocol,
-		})
+		n.Bindings = append(n.Bindings, p.binding())
 	}
 	return n
+}
+
+func (p portRecord) binding() ecs.NetworkBinding {
+	b := ecs.NetworkBinding{BindIP: bindIP, Protocol: p.Protocol}
+	if p.Range {
+		b.ContainerPortRange = fmt.Sprintf("%d-%d", p.Container, p.Container+p.More)
+		b.HostPortRange = fmt.Sprintf("%d-%d", p.Host, p.Host+p.More)
+		return b
+	}
+	container, host := int32(p.Container), int32(p.Host)
+	b.ContainerPort, b.HostPort = &container, &host
+	return b
 }
 
 // checkRequest turns a request's ports into records; Host is 0 where any will do.
@@ -221,11 +230,13 @@ func checkRequest(req Request) ([]portRecord, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.ContainerPort < 1 || p.ContainerPort > 65535 || p.HostPort < 0 || p.HostPort > 65535 {
+		last := max(p.LastPort, p.ContainerPort)
+		if p.ContainerPort < 1 || last > 65535 || p.HostPort < 0 || p.HostPort+last-p.ContainerPort > 65535 || p.LastPort != 0 && p.LastPort < p.ContainerPort {
 			return nil, fmt.Errorf("%w: port %d:%d is out of range", ErrBadRequest, p.HostPort, p.ContainerPort)
 		}
 		out = append(out, portRecord{
 			Protocol: protocol, Container: uint16(p.ContainerPort), Host: uint16(p.HostPort), Dynamic: p.HostPort == 0,
+			More: uint16(last - p.ContainerPort), Range: p.LastPort != 0,
 		})
 	}
 	return out, nil

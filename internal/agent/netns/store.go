@@ -35,13 +35,18 @@ type portRecord struct {
 	Host      uint16 `json:"hostPort"`
 	// Dynamic says that the host port was not asked for, which a repeated request needs to know.
 	Dynamic bool `json:"dynamic,omitempty"`
+	// More is how many ports follow these in a range of both, and Range says that it was asked for as one.
+	More  uint16 `json:"more,omitempty"`
+	Range bool   `json:"range,omitempty"`
 }
 
 // elements are what the ports need in the table.
 func (r record) elements() []element {
 	out := make([]element, 0, len(r.Ports))
 	for _, p := range r.Ports {
-		out = append(out, element{protocol: p.Protocol, hostPort: p.Host, ip: r.IP, containerPort: p.Container})
+		for i := range p.More + 1 {
+			out = append(out, element{protocol: p.Protocol, hostPort: p.Host + i, ip: r.IP, containerPort: p.Container + i})
+		}
 	}
 	return out
 }

@@ -40,24 +40,42 @@ func (n *network) Setup(_ context.Context, r netns.Request) (*netns.Network, err
 	defer n.mu.Unlock()
 	out := &netns.Network{Path: "simulated", IP: n.address()}
 	for _, want := range r.Ports {
-		p := port{want.HostPort, want.Protocol == "udp"}
-		if p.number == 0 {
-			p.number = n.free(p.udp)
-		}
-		if n.taken[p] != "" || p.number == 0 {
+		b, err := n.bind(r.ID, want)
+		if err != nil {
 			n.release(r.ID)
-			return nil, fmt.Errorf("bind for 0.0.0.0:%d failed: %w", want.HostPort, netns.ErrPortAllocated)
+			return nil, err
 		}
-		n.taken[p] = r.ID
-		n.ports[r.ID] = append(n.ports[r.ID], p)
-		container, host := want.ContainerPort, p.number
-		protocol := "tcp"
-		if p.udp {
-			protocol = "udp"
-		}
-		out.Bindings = append(out.Bindings, ecs.NetworkBinding{BindIP: "0.0.0.0", ContainerPort: &container, HostPort: &host, Protocol: protocol})
+		out.Bindings = append(out.Bindings, b)
 	}
 	return out, nil
+}
+
+// bind gives a container what it asks for; n.mu is held.
+func (n *network) bind(id string, want netns.PortRequest) (ecs.NetworkBinding, error) {
+	b := ecs.NetworkBinding{BindIP: "0.0.0.0", Protocol: "tcp"}
+	first := port{want.HostPort, want.Protocol == "udp"}
+	if first.udp {
+		b.Protocol = "udp"
+	}
+	more := max(want.LastPort-want.ContainerPort, 0)
+	if first.number == 0 {
+		first.number = n.free(first.udp, more)
+	}
+	for i := range more + 1 {
+		p := port{first.number + i, first.udp}
+		if n.taken[p] != "" || first.number == 0 {
+			return b, fmt.Errorf("bind for 0.0.0.0:%d failed: %w", want.HostPort, netns.ErrPortAllocated)
+		}
+		n.taken[p] = id
+		n.ports[id] = append(n.ports[id], p)
+	}
+	if want.LastPort != 0 {
+		b.ContainerPortRange = fmt.Sprintf("%d-%d", want.ContainerPort, want.LastPort)
+		b.HostPortRange = fmt.Sprintf("%d-%d", first.number, first.number+more)
+	} else {
+		b.ContainerPort, b.HostPort = &want.ContainerPort, &first.number
+	}
+	return b, nil
 }
 
 // SetupTask implements engine.Network: the address is the server's choice.
@@ -72,15 +90,21 @@ func (n *network) address() netip.Addr {
 	return netip.AddrFrom4([4]byte{172, 17, byte(host >> 8), byte(host)})
 }
 
-// free finds a dynamic port, 0 if there is none; n.mu is held.
-func (n *network) free(udp bool) int32 {
+// free finds a dynamic port that as many free ones follow as said, 0 if there is none; n.mu is held.
+func (n *network) free(udp bool, more int32) int32 {
 	for range lastPort - firstPort + 1 {
-		p := port{n.next, udp}
+		first, free := n.next, n.next+more <= lastPort
 		if n.next++; n.next > lastPort {
 			n.next = firstPort
 		}
-		if n.taken[p] == "" {
-			return p.number
+		for i := range more + 1 {
+			free = free && n.taken[port{first + i, udp}] == ""
+		}
+		if free {
+			if n.next = first + more + 1; n.next > lastPort {
+				n.next = firstPort
+			}
+			return first
 		}
 	}
 	return 0

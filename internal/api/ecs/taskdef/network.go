@@ -3,16 +3,16 @@ package taskdef
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
-var (
-	portName  = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,63}$`)
-	portRange = regexp.MustCompile(`^([0-9]{1,5})-([0-9]{1,5})$`)
-)
+var portName = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,63}$`)
+
+// maxRanges is how many port ranges a container may have.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
+const maxRanges = 100
 
 // validateNetwork holds ports, links and names against the network mode.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#network_mode
@@ -23,6 +23,9 @@ func validateNetwork(d *ecs.TaskDefinition) error {
 		c := &d.ContainerDefinitions[i]
 		if err := validateMode(d, c); err != nil {
 			return err
+		}
+		if n := countRanges(c); n > maxRanges {
+			return refuse("Invalid 'containerPortRange' setting for container '%s'. You can specify at most %d port ranges.", c.Name, maxRanges)
 		}
 		for j := range c.PortMappings {
 			p := &c.PortMappings[j]
@@ -38,7 +41,7 @@ func validateNetwork(d *ecs.TaskDefinition) error {
 				return refuse("%s host port '%d' is mapped multiple times in task.", protocol(p), taken.Number)
 			}
 			host[taken] = ok
-			if low, high, ok := rangeOf(p.ContainerPortRange); ok {
+			if low, high, ok := p.Range(); ok {
 				for _, r := range ranges {
 					if low <= r.high && r.low <= high && r.protocol == protocol(p) {
 						return refuse("Invalid 'containerPortRange' setting for container '%s'. A container port is used multiple times in task.", c.Name)
@@ -49,6 +52,15 @@ func validateNetwork(d *ecs.TaskDefinition) error {
 		}
 	}
 	return nil
+}
+
+func countRanges(c *ecs.ContainerDefinition) (n int) {
+	for i := range c.PortMappings {
+		if c.PortMappings[i].ContainerPortRange != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // ports are a range of container ports.
@@ -118,7 +130,7 @@ func validatePort(mode string, c *ecs.ContainerDefinition, p *ecs.PortMapping) e
 		if p.ContainerPort != nil || p.HostPort != nil {
 			return refuse("Invalid 'containerPortRange' setting for container '%s'. You cannot specify both single port and port range.", c.Name)
 		}
-		if _, _, ok := rangeOf(p.ContainerPortRange); !ok {
+		if _, _, ok := p.Range(); !ok {
 			return bad("containerPortRange")
 		}
 		return nil
@@ -133,18 +145,6 @@ func validatePort(mode string, c *ecs.ContainerDefinition, p *ecs.PortMapping) e
 		return refuse("When networkMode=%s, the host ports and container ports in port mappings must match.", mode)
 	}
 	return nil
-}
-
-// rangeOf reads LOW-HIGH with at most 100 ports.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
-func rangeOf(s string) (low, high int, ok bool) {
-	m := portRange.FindStringSubmatch(s)
-	if m == nil {
-		return 0, 0, false
-	}
-	low, _ = strconv.Atoi(m[1])  // The pattern has digits only,
-	high, _ = strconv.Atoi(m[2]) // five of them at most.
-	return low, high, low >= 1 && low <= high && high <= 65535 && high-low < 100
 }
 
 // validateDependencies holds dependsOn and links against the containers that are there, and refuses cycles.
