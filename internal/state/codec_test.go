@@ -54,6 +54,9 @@ func kinds() map[string]struct {
 		"event-retries":       {filled[EventRetry](), anyDecode[EventRetry]},
 		"join-tokens":         {filled[ecs.JoinToken](), anyDecode[ecs.JoinToken]},
 		"agent-keys":          {filled[ecs.AgentKey](), anyDecode[ecs.AgentKey]},
+		"event-buses":         {filled[EventBus](), anyDecode[EventBus]},
+		"event-connections":   {filled[EventConnection](), anyDecode[EventConnection]},
+		"event-destinations":  {filled[EventDestination](), anyDecode[EventDestination]},
 	}
 }
 

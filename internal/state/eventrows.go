@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/secrets"
 )
 
 // EventRule says which events go to which targets, or when its targets are called, or both.
@@ -141,3 +142,75 @@ type EventRetry struct {
 
 // Key is the retry's in its table: BUS/RULE/TARGET/EVENT.
 func (r *EventRetry) Key() string { return r.Rule + "/" + r.Target + "/" + r.EventID }
+
+// EventBus is a bus of one's own; the default one is there without a row.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_EventBus.html
+type EventBus struct {
+	Name        string     `json:"name"`
+	Description string     `json:"description,omitempty"`
+	Created     ecs.Millis `json:"created,omitempty"`
+	Modified    ecs.Millis `json:"modified,omitempty"`
+	Tags        []ecs.Tag  `json:"tags,omitempty"`
+}
+
+// Key is the bus's in its table.
+func (b *EventBus) Key() string { return b.Name }
+
+// EventConnection is how API destinations are logged in to.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DescribeConnection.html
+type EventConnection struct {
+	Name string `json:"name"`
+	// ID ends the connection's ARN, so that one of a name that was used before has another one.
+	ID          string `json:"id"`
+	Description string `json:"description,omitempty"`
+	// Type is BASIC or API_KEY.
+	Type string `json:"type"`
+	// Login is the user's name of BASIC and the header's of API_KEY.
+	Login string `json:"login"`
+	// Parameters are added to each request.
+	Parameters []EventParameter `json:"parameters,omitempty"`
+	// Secret has the password or key, and the values of the parameters that are secret.
+	Secret   secrets.Sealed `json:"secret"`
+	Created  ecs.Millis     `json:"created,omitempty"`
+	Modified ecs.Millis     `json:"modified,omitempty"`
+}
+
+// EventParameter is a header, a query string's or a body's member.
+type EventParameter struct {
+	// In is one of ParameterHeader, ParameterQuery and ParameterBody.
+	In  string `json:"in"`
+	Key string `json:"key"`
+	// Value is "" if it is secret.
+	Value  string `json:"value,omitempty"`
+	Secret bool   `json:"secret,omitempty"`
+}
+
+// Places of an EventParameter.
+const (
+	ParameterHeader = "header"
+	ParameterQuery  = "query"
+	ParameterBody   = "body"
+)
+
+// Key is the connection's in its table.
+func (c *EventConnection) Key() string { return c.Name }
+
+// EventDestination is an HTTP endpoint that can be a target.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ApiDestination.html
+type EventDestination struct {
+	Name        string `json:"name"`
+	ID          string `json:"id"`
+	Description string `json:"description,omitempty"`
+	// Connection is the connection's name.
+	Connection string `json:"connection"`
+	Method     string `json:"method"`
+	// Endpoint is a URL; each * in its path stands for a path parameter of the target's.
+	Endpoint string `json:"endpoint"`
+	// Rate is the most invocations a second.
+	Rate     int32      `json:"rate"`
+	Created  ecs.Millis `json:"created,omitempty"`
+	Modified ecs.Millis `json:"modified,omitempty"`
+}
+
+// Key is the destination's in its table.
+func (d *EventDestination) Key() string { return d.Name }

@@ -29,6 +29,9 @@ type Commit struct {
 	EventRetries       []Change[EventRetry]
 	JoinTokens         []Change[ecs.JoinToken]
 	AgentKeys          []Change[ecs.AgentKey]
+	EventBuses         []Change[EventBus]
+	EventConnections   []Change[EventConnection]
+	EventDestinations  []Change[EventDestination]
 }
 
 // Change is a row's way from before a commit to after it: Old is nil where it was added, New where it was deleted. Several
@@ -130,6 +133,12 @@ func (c *Commit) add(ch change) {
 		c.JoinTokens = appendChange(c.JoinTokens, ch)
 	case agentKeysTable:
 		c.AgentKeys = appendChange(c.AgentKeys, ch)
+	case eventBusesTable:
+		c.EventBuses = appendChange(c.EventBuses, ch)
+	case eventConnectionsTable:
+		c.EventConnections = appendChange(c.EventConnections, ch)
+	case eventDestinationsTable:
+		c.EventDestinations = appendChange(c.EventDestinations, ch)
 	}
 }
 

@@ -28,7 +28,7 @@ type Config struct {
 	PageSize int
 	// Outbox, if set, is called at the end of every Update that has changed something while there are event rules, with what
 	// it has changed, so that it can put what the rules must be told into EventOutbox, in the same transaction. It must be quick
-	// and write nothing else. The Commit has no view.
+	// and write nothing else. The Commit has no view. What it adds is dropped where the transaction becomes too large by it.
 	Outbox func(tx *Tx, c *Commit)
 }
 
@@ -214,13 +214,18 @@ func (s *Store) accept() error {
 	if len(changes) == 0 {
 		return nil
 	}
+	own := len(changes)
 	if s.cfg.Outbox != nil && s.head.EventRules.Len() > 0 {
 		changes = s.tell(changes)
 	}
 	if err := s.encode(changes); err != nil {
 		return err
 	}
-	if size, limits := sizeOf(changes), s.cfg.KV.Limits(); len(changes) > limits.Ops || size > limits.Bytes {
+	limits := s.cfg.KV.Limits()
+	if len(changes) > own && (len(changes) > limits.Ops || sizeOf(changes) > limits.Bytes) {
+		changes = s.untell(changes, own)
+	}
+	if size := sizeOf(changes); len(changes) > limits.Ops || size > limits.Bytes {
 		return fault.Wrap(ErrTooLarge, fault.Client,
 			"The change writes %d records of together %d bytes; at most %d and %d are possible at once. Do it in smaller parts.",
 			len(changes), size, limits.Ops, limits.Bytes)
@@ -247,6 +252,16 @@ func (s *Store) tell(changes []change) []change {
 		c.add(ch)
 	}
 	s.cfg.Outbox(&Tx{Tables: *s.head}, &c)
+	return s.w.changes
+}
+
+// untell takes back what the outbox added: a change must not fail because there is no room left to tell of it.
+func (s *Store) untell(changes []change, own int) []change {
+	s.log.Error("events of a change were dropped: they do not fit into its transaction", "records", own, "bytes", sizeOf(changes))
+	for i := len(changes) - 1; i >= own; i-- {
+		s.head.table(changes[i].table).replace(changes[i].new, changes[i].old)
+	}
+	s.w.changes = changes[:own]
 	return s.w.changes
 }
 

@@ -40,6 +40,10 @@ type Tables struct {
 	// JoinTokens and AgentKeys are by id.
 	JoinTokens *Records[ecs.JoinToken]
 	AgentKeys  *Records[ecs.AgentKey]
+	// EventBuses, EventConnections and EventDestinations are by name.
+	EventBuses        *Records[EventBus]
+	EventConnections  *Records[EventConnection]
+	EventDestinations *Records[EventDestination]
 
 	derived *derived
 }
@@ -83,6 +87,9 @@ const (
 	eventRetriesTable
 	joinTokensTable
 	agentKeysTable
+	eventBusesTable
+	eventConnectionsTable
+	eventDestinationsTable
 	tableCount
 )
 
@@ -121,6 +128,9 @@ var (
 	eventRules         = recordKind[EventRule]{id: eventRulesTable, first: "event-rules", key: (*EventRule).Key}
 	eventOutbox        = recordKind[EventRecord]{id: eventOutboxTable, first: "event-outbox", key: eventRecordKey}
 	eventRetries       = recordKind[EventRetry]{id: eventRetriesTable, first: "event-retries", key: (*EventRetry).Key}
+	eventBuses         = recordKind[EventBus]{id: eventBusesTable, first: "event-buses", key: (*EventBus).Key}
+	eventConnections   = recordKind[EventConnection]{id: eventConnectionsTable, first: "event-connections", key: (*EventConnection).Key}
+	eventDestinations  = recordKind[EventDestination]{id: eventDestinationsTable, first: "event-destinations", key: (*EventDestination).Key}
 )
 
 // The tables of who may join.
@@ -155,6 +165,9 @@ func newTables(w *writer) *Tables {
 		EventRetries:       newRecords(w, eventRetries),
 		JoinTokens:         newRecords(w, joinTokens),
 		AgentKeys:          newRecords(w, agentKeys),
+		EventBuses:         newRecords(w, eventBuses),
+		EventConnections:   newRecords(w, eventConnections),
+		EventDestinations:  newRecords(w, eventDestinations),
 		derived:            d,
 	}
 }
@@ -185,6 +198,9 @@ func (t *Tables) copy(w *writer) *Tables {
 		EventRetries:       t.EventRetries.copy(w),
 		JoinTokens:         t.JoinTokens.copy(w),
 		AgentKeys:          t.AgentKeys.copy(w),
+		EventBuses:         t.EventBuses.copy(w),
+		EventConnections:   t.EventConnections.copy(w),
+		EventDestinations:  t.EventDestinations.copy(w),
 		derived:            d,
 	}
 }
@@ -213,6 +229,9 @@ func (t *Tables) table(id tableID) anyTable {
 		eventRetriesTable:       t.EventRetries,
 		joinTokensTable:         t.JoinTokens,
 		agentKeysTable:          t.AgentKeys,
+		eventBusesTable:         t.EventBuses,
+		eventConnectionsTable:   t.EventConnections,
+		eventDestinationsTable:  t.EventDestinations,
 	}[id]
 }
 
