@@ -106,7 +106,8 @@ func Describe(p ecs.Place, t *state.Tables, r *state.EventRecord) ([]Described, 
 		case c.Task != nil:
 			d.Event = taskEvent(p, t, c.Task, r.At)
 		case c.Instance != nil:
-			d.Event = instanceEvent(p, c.Instance, r.At)
+			// Its version does not tell of its tasks; the record does.
+			d.Event = instanceEvent(p, c.Instance, r.At, stableID(p.InstanceARN(c.Instance.Instance.Cluster, c.Instance.Instance.ID), r.Number, i))
 		default:
 			d.Event = new(Event)
 			if err := json.Unmarshal([]byte(c.Event), d.Event); err != nil {

@@ -32,7 +32,7 @@ type resource struct {
 	Name           string   `json:"name"`
 	Type           string   `json:"type"`
 	IntegerValue   *int32   `json:"integerValue,omitempty"`
-	StringSetValue []string `json:"stringSetValue,omitempty"`
+	StringSetValue []string `json:"stringSetValue,omitzero"`
 }
 
 type versionInfo struct {
@@ -41,10 +41,10 @@ type versionInfo struct {
 	DockerVersion string `json:"dockerVersion,omitempty"`
 }
 
-func instanceEvent(p ecs.Place, c *state.EventInstance, at ecs.Millis) *Event {
+func instanceEvent(p ecs.Place, c *state.EventInstance, at ecs.Millis, id string) *Event {
 	i := &c.Instance
 	arn := p.InstanceARN(i.Cluster, i.ID)
-	e := New(p, stableID(arn, i.Version), SourceECS, TypeInstance, at, arn)
+	e := New(p, id, SourceECS, TypeInstance, at, arn)
 	e.Detail = &instanceDetail{
 		// Whether a session is there right now is not stored: an instance that is not INACTIVE has just been heard of or acted on.
 		AgentConnected: i.Status != ecs.InstanceInactive,

@@ -2,6 +2,7 @@ package events
 
 import (
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"roadstead.dev/roadstead/internal/ecs"
@@ -28,7 +29,15 @@ type Outbox struct {
 	// wanted has, for each rule as it is stored, what it may match, so that what no rule asks for costs nothing.
 	wanted map[*state.EventRule]kinds
 	last   uint64
+
+	dropped atomic.Uint64
 }
+
+// maxRecords bounds what waits for a delivery that does not keep up: what is beyond it is dropped and counted.
+const maxRecords = 20_000
+
+// Dropped counts the events that found the outbox full.
+func (o *Outbox) Dropped() uint64 { return o.dropped.Load() }
 
 // NewOutbox makes an Outbox; a nil now is time.Now.
 func NewOutbox(place ecs.Place, now func() time.Time) *Outbox {
@@ -57,12 +66,7 @@ func (o *Outbox) Note(tx *state.Tx, c *state.Commit) {
 		}
 	}
 	if want&instances != 0 {
-		for _, ch := range c.Instances {
-			if i := ch.New; i != nil && (ch.Old == nil || ch.Old.Version != i.Version) {
-				n := tx.InstanceCounts(i.ID)
-				out = append(out, state.EventChange{Instance: &state.EventInstance{Instance: *i, InUse: tx.InUse(i.ID), Running: n.Running, Pending: n.Pending}})
-			}
-		}
+		out = instancesOf(out, tx, c)
 	}
 	if want&services != 0 {
 		out = o.actions(out, c.ServiceEvents)
@@ -73,6 +77,33 @@ func (o *Outbox) Note(tx *state.Tx, c *state.Commit) {
 	o.put(tx, at, out)
 }
 
+// instancesOf adds the instances that changed, and those whose resources a task takes or gives back.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+func instancesOf(out []state.EventChange, tx *state.Tx, c *state.Commit) []state.EventChange {
+	seen := map[ecs.InstanceID]bool{}
+	add := func(i *ecs.Instance) {
+		if i == nil || seen[i.ID] {
+			return
+		}
+		seen[i.ID] = true
+		n := tx.InstanceCounts(i.ID)
+		out = append(out, state.EventChange{Instance: &state.EventInstance{Instance: *i, InUse: tx.InUse(i.ID), Running: n.Running, Pending: n.Pending}})
+	}
+	for _, ch := range c.Instances {
+		if i := ch.New; i != nil && (ch.Old == nil || ch.Old.Version != i.Version) {
+			add(i)
+		}
+	}
+	for _, ch := range c.Tasks {
+		takes := ch.Old == nil && ch.New != nil
+		gives := ch.Old != nil && ch.New != nil && ch.Old.LastStatus < ecs.TaskStopped && ch.New.LastStatus >= ecs.TaskStopped
+		if takes || gives {
+			add(tx.Instances.Get(ch.New.Instance))
+		}
+	}
+	return out
+}
+
 // Put notes events that are written out already, for the rules of a bus or for one rule. It is called inside an update, which
 // must not note the same otherwise.
 func (o *Outbox) Put(tx *state.Tx, changes []state.EventChange) {
@@ -81,6 +112,10 @@ func (o *Outbox) Put(tx *state.Tx, changes []state.EventChange) {
 
 func (o *Outbox) put(tx *state.Tx, at ecs.Millis, changes []state.EventChange) {
 	if len(changes) == 0 {
+		return
+	}
+	if tx.EventOutbox.Len() >= maxRecords {
+		o.dropped.Add(uint64(len(changes)))
 		return
 	}
 	// By time, so that those of the leader before come first; the clock may stand still or go back.
