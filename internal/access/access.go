@@ -28,6 +28,8 @@ var allowed = map[wire.CallerType]map[string][]string{
 		"ecs":  {"Describe*", "List*", "GetTaskProtection", "UpdateTaskProtection"},
 		"logs": {"CreateLogGroup", "CreateLogStream", "PutLogEvents", "Describe*", "FilterLogEvents", "GetLogEvents", "StartLiveTail", "ListTagsForResource"},
 		"sts":  {"GetCallerIdentity"},
+		// What comes of its events is for rules to say, which it cannot make; those of AWS's services it cannot pretend.
+		"events": {"PutEvents"},
 		// Which secrets and parameters is for the operation to say.
 		"secretsmanager": {"GetSecretValue"},
 		"ssm":            {"GetParameter", "GetParameters"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -44,6 +45,7 @@ func TestPatternsNameOperations(t *testing.T) {
 	clients := map[string]reflect.Type{
 		"ecs": reflect.TypeFor[*ecs.Client](), "logs": reflect.TypeFor[*cloudwatchlogs.Client](), "sts": reflect.TypeFor[*sts.Client](),
 		"secretsmanager": reflect.TypeFor[*secretsmanager.Client](), "ssm": reflect.TypeFor[*ssm.Client](),
+		"events": reflect.TypeFor[*eventbridge.Client](),
 	}
 	// The websockets are no operations of the SDK.
 	sockets := map[string]bool{"Poll": true, "StartTelemetrySession": true}

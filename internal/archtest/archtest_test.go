@@ -34,7 +34,7 @@ var rules = []rule{
 	{"internal/placement", []string{"internal/ecs", "internal/fault", "internal/state", "internal/placement/query"}, "scheduling is a pure function of the state"},
 	{"internal/control/...", []string{"internal/ecs", "internal/fault", "internal/secrets", "internal/state", "internal/lifecycle", "internal/placement", "internal/control/loop"}, "controllers meet in the state, never in each other, the API or the wire"},
 	{"internal/logstore/...", []string{"internal/fault", "internal/logstore/..."}, "log events are kept apart from the cluster's state"},
-	{"internal/events/...", []string{"internal/ecs", "internal/fault", "internal/state", "internal/events/..."}, "events follow from the state; who takes them is put in from outside"},
+	{"internal/events/...", []string{"internal/ecs", "internal/fault", "internal/secrets", "internal/state", "internal/events/..."}, "events follow from the state; who takes them is put in from outside"},
 	{"internal/api/...", []string{"internal/events/...", "internal/ecs", "internal/fault", "internal/state", "internal/wire", "internal/acs", "internal/lifecycle", "internal/placement/...", "internal/logstore/...", "internal/secrets", "internal/api/..."}, "handlers translate the wire to the state"},
 	{"internal/nodelink/payload", []string{"internal/ecs"}, "what Amazon's agent is told follows from the task alone"},
 	{"internal/nodelink", []string{"internal/ecs", "internal/fault", "internal/state", "internal/acs", "internal/lifecycle", "internal/wire", "internal/nodelink/payload"}, "the server's side of agents' sessions is like an API"},

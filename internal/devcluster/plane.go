@@ -20,6 +20,8 @@ import (
 	"roadstead.dev/roadstead/internal/control/orphans"
 	"roadstead.dev/roadstead/internal/control/reap"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/events"
+	"roadstead.dev/roadstead/internal/events/deliver"
 	"roadstead.dev/roadstead/internal/join"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
@@ -41,6 +43,7 @@ type plane struct {
 	agents  loop.Bell
 	handler http.Handler
 	limits  state.Limits
+	events  deliver.Config
 }
 
 // foundation is what a control plane stands on: where it keeps what it knows, and whom it knows.
@@ -65,7 +68,8 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.store, err = state.Open(ctx, state.Config{KV: base.kv, Log: cfg.Log}); err != nil {
+	outbox := events.NewOutbox(cfg.Place, nil)
+	if p.store, err = state.Open(ctx, state.Config{KV: base.kv, Log: cfg.Log, Outbox: outbox.Note}); err != nil {
 		return nil, err
 	}
 	base.logs.Log = cfg.Log
@@ -98,8 +102,12 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 		return nil, err
 	}
 	p.desk = admission.New(admission.Config{Store: p.store, Ring: base.ring, Keys: base.keys, Pin: base.pin, Region: cfg.Place.Region, Log: cfg.Log})
+	bridge, err := p.newEvents(api, outbox, base.keeper)
+	if err != nil {
+		return nil, err
+	}
 	srv, err := wire.New(wire.Config{
-		Services: append(vault, api.Service(), logs.Register(), sts.Service()),
+		Services: append(vault, api.Service(), logs.Register(), sts.Service(), bridge),
 		Keys:     p.desk, Region: cfg.Place.Region, Account: cfg.Place.Account, Authorize: access.Authorize, Log: cfg.Log,
 	})
 	if err != nil {
@@ -168,6 +176,7 @@ func (p *plane) parts() []part {
 		{"deployment hooks", func(ctx context.Context) error {
 			return hooks.Run(ctx, hooks.Config{Store: p.store, Place: p.cfg.Place, Log: p.cfg.Log})
 		}},
+		{"events", func(ctx context.Context) error { return deliver.Run(ctx, p.events) }},
 		{"definitions", func(ctx context.Context) error {
 			return definitions.Run(ctx, definitions.Config{Store: p.store, Log: p.cfg.Log})
 		}},

@@ -8,6 +8,7 @@ import (
 	"roadstead.dev/roadstead/internal/api/secretsmanager"
 	"roadstead.dev/roadstead/internal/api/ssm"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/events"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/secrets"
@@ -100,6 +101,11 @@ func checkKeys(v *state.View, keeper *secrets.Keeper) error {
 	for s := range v.SecretValues.All() {
 		if !keeper.Has(s.Value) {
 			return fmt.Errorf("%s: %w", s.Of(), secrets.ErrKey)
+		}
+	}
+	for c := range v.EventConnections.All() {
+		if !keeper.Has(c.Secret) {
+			return fmt.Errorf("%s: %w", events.SealedAs(c), secrets.ErrKey)
 		}
 	}
 	for p := range v.ParameterValues.All() {

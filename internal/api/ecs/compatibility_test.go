@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
+	"roadstead.dev/roadstead/internal/api/eventbridge"
 	"roadstead.dev/roadstead/internal/api/logs"
 	"roadstead.dev/roadstead/internal/api/secretsmanager"
 	"roadstead.dev/roadstead/internal/api/ssm"
@@ -27,6 +28,7 @@ func TestCompatibilityPage(t *testing.T) {
 		"## Amazon CloudWatch Logs": new(logs.Service).Register(),
 		"## AWS STS":                new(sts.API).Service(),
 		"## AWS Secrets Manager":    new(secretsmanager.API).Service(),
+		"## Amazon EventBridge":     new(eventbridge.API).Service(),
 		"## AWS Systems Manager":    new(ssm.API).Service(),
 	} {
 		_, section, ok := strings.Cut(string(page), "\n"+heading+"\n")
