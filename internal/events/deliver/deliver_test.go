@@ -340,6 +340,7 @@ func TestLeaderChange(t *testing.T) {
 			return "200"
 		}
 		f.put(0, 1)
+		synctest.Wait()
 		f.stop()
 		if f.to.count() != 1 {
 			t.Fatalf("%d sent by the first leader", f.to.count())
