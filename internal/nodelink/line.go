@@ -115,6 +115,10 @@ func (l *line) send(ctx context.Context, name string, message any) error {
 	if err != nil {
 		return err
 	}
+	return l.sendFrame(ctx, b)
+}
+
+func (l *line) sendFrame(ctx context.Context, b []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*l.srv.cfg.Heartbeat)
 	defer cancel()
 	return l.conn.Write(ctx, websocket.MessageText, b)

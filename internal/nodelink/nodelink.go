@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,8 @@ type Server struct {
 	measures measures
 	loans    loans
 	serial   atomic.Int64
+	// turns bounds how many sessions make messages at a time.
+	turns chan struct{}
 	// life tells the messages of this process from those of the one before: agents remember ids.
 	life string
 }
@@ -74,7 +77,7 @@ func New(cfg Config) *Server {
 	if cfg.Heartbeat == 0 {
 		cfg.Heartbeat = 20 * time.Second
 	}
-	return &Server{cfg: cfg, joins: make(chan link), parts: make(chan link), done: make(chan struct{}), sessions: map[ecs.InstanceID]link{}, life: rand.Text()[:8]}
+	return &Server{cfg: cfg, joins: make(chan link), parts: make(chan link), done: make(chan struct{}), sessions: map[ecs.InstanceID]link{}, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), life: rand.Text()[:8]}
 }
 
 // Connected tells whether an instance's agent has a session now. Safe for concurrent use.

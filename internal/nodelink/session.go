@@ -91,15 +91,35 @@ func (n *session) write(ctx context.Context) error {
 				return err
 			}
 		case <-n.wake:
-			name, msg := n.take()
-			if msg == nil {
+			b, err := n.message(ctx)
+			if err != nil {
+				return err
+			}
+			if b == nil {
 				continue
 			}
-			if err := n.send(ctx, name, msg); err != nil {
+			if err := n.sendFrame(ctx, b); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// message takes and encodes the next message, when it is this session's turn: thousands of sessions that are told of a task each would
+// else take the processors from what makes these tasks. What comes while it waits goes with the same message. It is nil where
+// there is nothing to send.
+func (n *session) message(ctx context.Context) ([]byte, error) {
+	select {
+	case n.srv.turns <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil
+	}
+	defer func() { <-n.srv.turns }()
+	name, msg := n.take()
+	if msg == nil {
+		return nil, nil
+	}
+	return acs.Encode(name, msg)
 }
 
 // take gives the next message if there is one and the agent is not behind.
