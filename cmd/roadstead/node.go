@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +41,7 @@ func (f *nodeFlags) config() *devcluster.NodeConfig {
 
 func agentCommand() *cobra.Command {
 	var node nodeFlags
-	var dataDir, server, region, token, tokenFile, ca string
+	var dataDir, server, region, token, ca string
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run a node that joins a control plane",
@@ -52,16 +56,12 @@ Without a token it signs with an access key of "roadstead agent-key", in AWS_ACC
 				return err
 			}
 			cfg := devcluster.AgentConfig{
-				DataDir: dataDir, Server: server, Region: region, Token: token, Node: *node.config(), Log: log,
+				DataDir: dataDir, Server: server, Region: region, Node: *node.config(), Log: log,
 				Key:   keyring.Pair{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")},
 				Ready: func(server string) { fmt.Fprintln(cmd.OutOrStdout(), "Joined", server) },
 			}
-			if tokenFile != "" {
-				b, err := os.ReadFile(tokenFile)
-				if err != nil {
-					return err
-				}
-				cfg.Token = string(b)
+			if cfg.Token, err = joinToken(cmd.InOrStdin(), token); err != nil {
+				return err
 			}
 			if ca != "" {
 				if cfg.CA, err = os.ReadFile(ca); err != nil {
@@ -73,12 +73,41 @@ Without a token it signs with an access key of "roadstead agent-key", in AWS_ACC
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", devcluster.DefaultDataDir, "where the node keeps everything; one process at a time uses it")
 	cmd.Flags().StringVar(&server, "server", "", "the control plane's endpoint, https://HOST:PORT (default: where it joined, or http://127.0.0.1:8620)")
-	cmd.Flags().StringVar(&token, "token", "", "join token; needed once")
-	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file of the join token, which other users of the machine then don't see")
+	cmd.Flags().StringVar(&token, "join", "", "join token, needed once; other users of the machine may see it in the list of processes, but not that of @FILE, - (standard input) or $"+joinVariable)
 	cmd.Flags().StringVar(&ca, "ca", "", "file of the CA of the server's certificate (PEM), if neither a token nor the machine knows it")
 	cmd.Flags().StringVar(&region, "region", "us-east-1", "the AWS region that the control plane plays, if it has not joined with a token")
 	node.add(cmd)
 	return cmd
+}
+
+// joinVariable may have the join token in place of --join.
+const joinVariable = "ROADSTEAD_JOIN_TOKEN"
+
+// joinToken gives the join token that --join says: itself, @FILE or - for standard input. No longer than any token is read.
+func joinToken(in io.Reader, said string) (string, error) {
+	const longest = 4096
+	from := in
+	if path, ok := strings.CutPrefix(said, "@"); ok {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("the join token: %w", err)
+		}
+		defer f.Close()
+		from = f
+	} else if said == "" {
+		token := os.Getenv(joinVariable)
+		return token, os.Unsetenv(joinVariable) // not for the processes that the agent starts
+	} else if said != "-" {
+		return said, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(from, longest))
+	if err != nil {
+		return "", fmt.Errorf("the join token: %w", err)
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return "", errors.New("the join token: there is none in what --join names")
+	}
+	return string(b), nil
 }
 
 func agentKeyCommand() *cobra.Command {

@@ -29,6 +29,10 @@ const (
 	MaxUses = 1000
 	// maxTokens is how many there may be at once.
 	maxTokens = 1000
+	// maxForgotten bounds what one creation deletes.
+	maxForgotten = 32
+	// maxSucceeded bounds what one exchange writes; an agent has one instance, or had a few.
+	maxSucceeded = 32
 )
 
 // Config is what a Desk needs; all of it.
@@ -73,11 +77,7 @@ func (d *Desk) Create(ctx context.Context, ttl time.Duration, uses int) (join.To
 	t, now := join.NewToken(d.cfg.Pin), time.Now()
 	stored := &ecs.JoinToken{ID: t.ID, SecretHash: hash(t.Secret), CreatedAt: ecs.MillisOf(now), ExpiresAt: ecs.MillisOf(now.Add(ttl)), MaxUses: uses}
 	err := d.cfg.Store.Update(ctx, func(tx *state.Tx) error {
-		for old := range tx.JoinTokens.All() {
-			if old.ExpiresAt < ecs.MillisOf(now.Add(-kept)) {
-				tx.JoinTokens.Delete(old.ID)
-			}
-		}
+		d.forget(tx, ecs.MillisOf(now.Add(-kept)))
 		if tx.JoinTokens.Len() >= maxTokens {
 			return fault.New(fault.LimitExceeded, "There are %d join tokens already: those that have expired are forgotten after %v.", maxTokens, kept)
 		}
@@ -85,6 +85,19 @@ func (d *Desk) Create(ctx context.Context, ttl time.Duration, uses int) (join.To
 		return nil
 	})
 	return t, stored, err
+}
+
+// forget deletes some of the tokens that ended before a time, more than one creation adds and no more than one transaction holds.
+func (d *Desk) forget(tx *state.Tx, before ecs.Millis) {
+	var ended []string
+	for old := range tx.JoinTokens.All() {
+		if old.ExpiresAt < before && len(ended) < maxForgotten {
+			ended = append(ended, old.ID)
+		}
+	}
+	for _, id := range ended {
+		tx.JoinTokens.Delete(id)
+	}
 }
 
 // RevokeToken ends a token. Agents that have joined with it stay.
@@ -137,7 +150,7 @@ func (d *Desk) Join(ctx context.Context, r join.Request) (*join.Answer, error) {
 			return err
 		}
 		var err error
-		id, err = d.admit(tx, old, r.Nonce, fresh.AccessKeyID)
+		id, err = d.admit(tx, old, r, fresh.AccessKeyID)
 		return err
 	})
 	if err != nil {
@@ -164,14 +177,14 @@ func check(t *ecs.JoinToken, r join.Request) error {
 }
 
 // admit gives the id of the key for a nonce: the one that it had before, or the fresh one.
-func (d *Desk) admit(tx *state.Tx, old *ecs.JoinToken, nonce, fresh string) (string, error) {
+func (d *Desk) admit(tx *state.Tx, old *ecs.JoinToken, r join.Request, fresh string) (string, error) {
 	now := time.Now()
 	at := ecs.MillisOf(now)
 	if old.RevokedAt != 0 {
 		return "", fault.New(fault.AccessDenied, "the join token was revoked")
 	}
 	for _, u := range old.Uses {
-		if subtle.ConstantTimeCompare(u.NonceHash, hash(nonce)) != 1 {
+		if subtle.ConstantTimeCompare(u.NonceHash, hash(r.Nonce)) != 1 {
 			continue
 		}
 		if k := tx.AgentKeys.Get(u.KeyID); k != nil && k.RevokedAt != 0 {
@@ -189,10 +202,41 @@ func (d *Desk) admit(tx *state.Tx, old *ecs.JoinToken, nonce, fresh string) (str
 		return "", fault.New(fault.AccessDenied, "the join token was used")
 	}
 	t := *old
-	t.Uses = append(slices.Clone(old.Uses), ecs.JoinTokenUse{NonceHash: hash(nonce), KeyID: fresh, At: at})
+	t.Uses = append(slices.Clone(old.Uses), ecs.JoinTokenUse{NonceHash: hash(r.Nonce), KeyID: fresh, At: at})
 	tx.JoinTokens.Put(&t)
 	tx.AgentKeys.Put(&ecs.AgentKey{ID: fresh, Token: t.ID, CreatedAt: at})
+	d.succeed(tx, r, fresh, at)
 	return fresh, nil
+}
+
+// succeed gives what an agent's former key has registered to the one that it has got, and withdraws the former one: the machine
+// stays who it was, after its key was withdrawn too. A thief of the former key lacks a token, another agent the former key. A key
+// that was made by hand may be several agents' and has no successor.
+func (d *Desk) succeed(tx *state.Tx, r join.Request, fresh string, at ecs.Millis) {
+	before := tx.AgentKeys.Get(r.Before)
+	if before == nil || before.Token == "" {
+		return
+	}
+	want := join.Proof(d.cfg.Ring.Agent(r.Before).SecretAccessKey, r.ID, r.Nonce)
+	if subtle.ConstantTimeCompare([]byte(want), []byte(r.Proof)) != 1 {
+		return
+	}
+	if before.RevokedAt == 0 {
+		k := *before
+		k.RevokedAt = at
+		tx.AgentKeys.Put(&k)
+	}
+	var own []*ecs.Instance
+	for i := range tx.Instances.All() {
+		if i.AgentKey == r.Before && i.Status != ecs.InstanceInactive && len(own) < maxSucceeded {
+			own = append(own, i)
+		}
+	}
+	for _, old := range own {
+		i := *old
+		i.AgentKey = fresh
+		tx.Instances.Put(&i)
+	}
 }
 
 func hash(s string) []byte {

@@ -11,11 +11,19 @@ import (
 	"roadstead.dev/roadstead/internal/join"
 )
 
+// readTimeout is how long a request's body may take.
+const readTimeout = 10 * time.Second
+
 // ServeHTTP takes join.Requests from whoever comes.
 func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.limits.blocked(r) {
 		w.Header().Set("Retry-After", "6")
 		answer(w, http.StatusTooManyRequests, map[string]string{"error": "too many wrong requests from this address"})
+		return
+	}
+	// Who is slow to say what he wants is cut off. A writer without deadlines is a test's.
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		answer(w, http.StatusServiceUnavailable, map[string]string{"error": "the connection cannot be used"})
 		return
 	}
 	var in join.Request

@@ -61,6 +61,8 @@ func (a *Agent) pollEndpoint(ctx context.Context) (string, error) {
 		Cluster: aws.String(a.cluster()), ContainerInstance: aws.String(a.identity.InstanceARN),
 	})
 	switch {
+	case keyRefused(err):
+		return "", fmt.Errorf("discover the endpoint: %w: %w", errKey, err)
 	case err == nil && aws.ToString(out.Endpoint) != "":
 		a.endpoint = *out.Endpoint
 	case a.endpoint == "" && err != nil:

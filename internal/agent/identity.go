@@ -20,6 +20,8 @@ type identity struct {
 	Version     int    `json:"version"`
 	Cluster     string `json:"cluster"`
 	InstanceARN string `json:"containerInstanceArn"`
+	// AccessKeyID is the key that it was registered with.
+	AccessKeyID string `json:"accessKeyId,omitempty"`
 	// Token is the clientToken of a registration that has not been answered, so that one that is repeated makes one instance.
 	Token string `json:"clientToken,omitempty"`
 	// UsedPorts are those that programs of the machine held when no task was here.

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -49,22 +50,49 @@ func (a *Agent) register(ctx context.Context) error {
 	var client *types.ClientException
 	switch {
 	case err == nil:
-	case a.identity.InstanceARN != "" && (errors.As(err, &invalid) || errors.As(err, &client)):
+	case a.identity.InstanceARN != "" && (errors.As(err, &invalid) || errors.As(err, &client) || a.anothers(ctx, err)):
 		a.cfg.Log.Warn("the server does not take this machine as the instance it was; it registers anew", "instance", a.identity.InstanceARN, "err", err)
 		if err := a.setInstance(""); err != nil {
 			return err
 		}
 		return a.register(ctx)
+	case keyRefused(err):
+		return fmt.Errorf("register: %w: %w", errKey, err)
 	case errors.As(err, &invalid):
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	default:
 		return fmt.Errorf("register: %w", err)
 	}
 	a.cfg.Log.Info("registered", "instance", arn, "cluster", a.cluster())
-	if arn == a.identity.InstanceARN {
+	key, err := a.cfg.Credentials.Retrieve(ctx)
+	if err != nil {
+		return fmt.Errorf("register: credentials: %w", err)
+	}
+	if arn == a.identity.InstanceARN && key.AccessKeyID == a.identity.AccessKeyID {
 		return nil
 	}
+	a.identity.AccessKeyID = key.AccessKeyID
 	return a.setInstance(arn)
+}
+
+// anothers tells whether the instance that the machine was is refused to it because that was registered with another access key.
+func (a *Agent) anothers(ctx context.Context, err error) bool {
+	var denied *types.AccessDeniedException
+	if !errors.As(err, &denied) || a.identity.AccessKeyID == "" {
+		return false
+	}
+	key, err := a.cfg.Credentials.Retrieve(ctx)
+	return err == nil && key.AccessKeyID != a.identity.AccessKeyID
+}
+
+// errKey: the server does not know the machine's access key.
+var errKey = errors.New("the server does not take this machine's access key, which was withdrawn or is another server's: " +
+	"join again, with what `roadstead token create` prints on the server")
+
+// keyRefused tells whether an answer of the API's is that the access key is not known.
+func keyRefused(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "UnrecognizedClientException"
 }
 
 // registerOnce gives the ARN that the server has for the machine.

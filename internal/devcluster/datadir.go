@@ -27,7 +27,7 @@ const ProfileName = "roadstead"
 //
 //	keys.json        the root key and the master secret
 //	secrets.key      what the values of secrets and parameters are encrypted with
-//	tls/             the CA that the endpoint and agents trust, and its key
+//	tls/             the CA that the endpoint and agents trust, and its key; the state has it too, and keys.json, for other servers
 //	server.sock      where the running control plane answers its owner
 //	aws/             config and credentials files for AWS clients
 //	etcd/            the state

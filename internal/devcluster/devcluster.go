@@ -14,6 +14,7 @@ import (
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
 	"roadstead.dev/roadstead/internal/secrets"
+	"roadstead.dev/roadstead/internal/state"
 )
 
 // Config says what to run and where.
@@ -60,40 +61,69 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer lock.Close()
-	ring, err := keyring.Open(dir.Keys(), cfg.Place.Account)
-	if err != nil {
+	if err := cfg.TLS.check(); err != nil {
 		return err
 	}
-	at, err := openEndpoint(cfg, dir)
+	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return err
-	}
-	listener := at.listener
-	info := Info{Endpoint: at.url, CABundle: at.ca, DataDir: dir, Place: cfg.Place}
-	if err := dir.writeProfile(cfg.Place.Region, info.Endpoint, info.CABundle, ring.Root()); err != nil {
-		return errors.Join(fmt.Errorf("write the AWS profile: %w", err), listener.Close())
+		return fmt.Errorf("listen: %w (say another --listen HOST:PORT)", err)
 	}
 	kv, err := openKV(ctx, cfg, dir)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	err = runOn(ctx, cfg, dir, listener, kv)
+	return errors.Join(err, kv.Close(), ignoreClosed(listener.Close()))
+}
+
+// ignoreClosed is err, unless what was closed has been closed before.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// runOn runs an installation on an open store, which it does not close, no more than the listener if it fails early.
+func runOn(ctx context.Context, cfg Config, dir DataDir, tcp net.Listener, kv state.KV) error {
 	keyFile := cfg.SecretsKey
 	if keyFile == "" {
 		keyFile = dir.SecretsKey()
 	}
 	keeper, err := secrets.Open(keyFile)
 	if err != nil {
-		return errors.Join(err, kv.Close(), listener.Close())
+		return err
 	}
-	plane, err := newPlane(ctx, cfg, foundation{kv: kv, logs: logstore.Config{Dir: dir.Logs()}, ring: ring, keys: ring, keeper: keeper, pin: at.pin})
+	store, err := openStore(ctx, cfg, kv)
 	if err != nil {
-		return errors.Join(err, kv.Close(), listener.Close())
+		return err
 	}
-	parts := append(plane.parts(), plane.office(dir), serving(listener, plane.handler, cfg.Log))
+	if err := takeOver(dir, store.View(), keeper); err != nil {
+		return err
+	}
+	ring, err := keyring.Open(dir.Keys(), cfg.Place.Account)
+	if err != nil {
+		return err
+	}
+	at, err := openEndpoint(cfg, dir, tcp)
+	if err != nil {
+		return err
+	}
+	info := Info{Endpoint: at.url, CABundle: at.ca, DataDir: dir, Place: cfg.Place}
+	if err := dir.writeProfile(cfg.Place.Region, info.Endpoint, info.CABundle, ring.Root()); err != nil {
+		return fmt.Errorf("write the AWS profile: %w", err)
+	}
+	plane, err := newPlane(ctx, cfg, foundation{
+		kv: kv, store: store, logs: logstore.Config{Dir: dir.Logs()}, ring: ring, keys: ring, keeper: keeper, pin: at.pin,
+	})
+	if err != nil {
+		return err
+	}
+	parts := append(plane.parts(), share(dir, store.Store, keeper), plane.office(dir), serving(at.listener, plane.handler, cfg.Log))
 	if cfg.Admin != "" {
 		l, err := openAdmin(cfg.Admin)
 		if err != nil {
-			return errors.Join(err, plane.close(), kv.Close(), listener.Close())
+			return errors.Join(err, plane.close())
 		}
 		info.Admin, parts = "http://"+l.Addr().String(), append(parts, admin(l, cfg.Log))
 	}
@@ -101,11 +131,11 @@ func Run(ctx context.Context, cfg Config) error {
 		if cfg.Ready != nil {
 			cfg.Ready(info)
 		}
-		return errors.Join(runStack(ctx, cfg.Log, parts), plane.close(), kv.Close())
+		return errors.Join(runStack(ctx, cfg.Log, parts), plane.close())
 	}
 	n, err := newNode(*cfg.Node, dir, info, at.client, ring.Root(), cfg.Log)
 	if err != nil {
-		return errors.Join(err, plane.close(), kv.Close(), listener.Close())
+		return errors.Join(err, plane.close())
 	}
 	n.ready = func() {
 		if cfg.Ready != nil {
@@ -113,7 +143,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	err = runStack(ctx, cfg.Log, append(parts, part{"node", n.run}))
-	return errors.Join(err, n.close(), plane.close(), kv.Close())
+	return errors.Join(err, n.close(), plane.close())
 }
 
 // reachable is the address at which a listener is reached from its own machine.

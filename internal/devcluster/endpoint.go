@@ -46,18 +46,12 @@ type endpoint struct {
 	client *http.Client
 }
 
-// openEndpoint listens. Who listens beyond loopback gets TLS unless he has said otherwise.
-func openEndpoint(cfg Config, dir DataDir) (_ *endpoint, err error) {
-	if err := cfg.TLS.check(); err != nil {
-		return nil, err
-	}
+// openEndpoint makes an endpoint of a listener, which stays the caller's if it fails. Who listens beyond loopback gets TLS unless he
+// has said otherwise.
+func openEndpoint(cfg Config, dir DataDir, l net.Listener) (*endpoint, error) {
 	authority, err := servercert.Open(dir.TLS())
 	if err != nil {
 		return nil, err
-	}
-	l, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w (say another --listen HOST:PORT)", err)
 	}
 	e := &endpoint{listener: l, url: "http://" + reachable(l.Addr()), pin: join.Pin(authority.Certificate())}
 	tcp, ok := l.Addr().(*net.TCPAddr)
@@ -70,7 +64,7 @@ func openEndpoint(cfg Config, dir DataDir) (_ *endpoint, err error) {
 	}
 	get, err := e.certificates(cfg, dir, authority)
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, err
 	}
 	e.client = ownClient(reachable(l.Addr()), get)
 	e.listener = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: get})

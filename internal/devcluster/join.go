@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -50,7 +51,7 @@ func joinServer(ctx context.Context, cfg *AgentConfig, dir DataDir) error {
 	}
 	if m.Joined.AccessKeyID == "" {
 		if cfg.Key.AccessKeyID == "" || cfg.Key.SecretAccessKey == "" {
-			return errors.New("this machine has not joined: give --token with what `roadstead token create` has printed on the server, " +
+			return errors.New("this machine has not joined: give --join what `roadstead token create` has printed on the server, " +
 				"or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY with a key that `roadstead agent-key` has made")
 		}
 		if cfg.Server == "" {
@@ -80,7 +81,7 @@ func exchange(ctx context.Context, cfg *AgentConfig, dir DataDir, m *membership)
 		return nil
 	}
 	if cfg.Server == "" {
-		return errors.New("say where the server is: --server https://HOST:PORT")
+		return errors.New("say where the server is, beside its join token: --server https://HOST:PORT")
 	}
 	next := membership{Server: cfg.Server, TokenID: token.ID, Nonce: join.Nonce()}
 	pending := dir.membership() + ".pending"
@@ -96,13 +97,16 @@ func exchange(ctx context.Context, cfg *AgentConfig, dir DataDir, m *membership)
 	// Once more after a fault of the way there: the nonce makes it the same exchange.
 	var joined *join.Joined
 	for range 3 {
-		if joined, err = join.Exchange(ctx, cfg.Server, token, next.Nonce); err == nil || errors.Is(err, join.ErrRefused) || ctx.Err() != nil {
+		if joined, err = join.Exchange(ctx, join.Ask{Server: cfg.Server, Token: token, Nonce: next.Nonce, Before: m.Joined.Answer}); err == nil || errors.Is(err, join.ErrRefused) || ctx.Err() != nil {
 			break
 		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 		}
+	}
+	if errors.Is(err, join.ErrRefused) {
+		return fmt.Errorf("%w; make another one on the server with `roadstead token create`", err)
 	}
 	if err != nil {
 		return err
@@ -186,12 +190,12 @@ func (o *Office) Keys(ctx context.Context) (list []admission.KeyInfo, err error)
 
 // RevokeToken ends a join token, RevokeKey an agent's key.
 func (o *Office) RevokeToken(ctx context.Context, id string) error {
-	return o.do(ctx, http.MethodDelete, "/tokens/"+id, nil, &struct{}{})
+	return o.do(ctx, http.MethodDelete, "/tokens/"+url.PathEscape(id), nil, &struct{}{})
 }
 
 // RevokeKey withdraws an agent's key.
 func (o *Office) RevokeKey(ctx context.Context, id string) error {
-	return o.do(ctx, http.MethodDelete, "/keys/"+id, nil, &struct{}{})
+	return o.do(ctx, http.MethodDelete, "/keys/"+url.PathEscape(id), nil, &struct{}{})
 }
 
 func (o *Office) do(ctx context.Context, method, path string, in, out any) error {

@@ -48,9 +48,11 @@ type plane struct {
 
 // foundation is what a control plane stands on: where it keeps what it knows, and whom it knows.
 type foundation struct {
-	kv   state.KV
-	logs logstore.Config
-	ring *keyring.Ring
+	kv state.KV
+	// store is the open one on kv; nil has newPlane open it.
+	store *openedStore
+	logs  logstore.Config
+	ring  *keyring.Ring
 	// keeper has the keys of the secrets.
 	keeper *secrets.Keeper
 	// keys are whose requests are taken: those of the ring, or more.
@@ -61,6 +63,21 @@ type foundation struct {
 	joined func(ecs.InstanceID)
 }
 
+// openedStore is an open store with what notes its events.
+type openedStore struct {
+	*state.Store
+	outbox *events.Outbox
+}
+
+func openStore(ctx context.Context, cfg Config, kv state.KV) (*openedStore, error) {
+	outbox := events.NewOutbox(cfg.Place, nil)
+	store, err := state.Open(ctx, state.Config{KV: kv, Log: cfg.Log, Outbox: outbox.Note})
+	if err != nil {
+		return nil, err
+	}
+	return &openedStore{store, outbox}, nil
+}
+
 func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err error) {
 	p := &plane{cfg: cfg, limits: base.kv.Limits()}
 	defer func() {
@@ -68,10 +85,12 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 			err = errors.Join(err, p.close())
 		}
 	}()
-	outbox := events.NewOutbox(cfg.Place, nil)
-	if p.store, err = state.Open(ctx, state.Config{KV: base.kv, Log: cfg.Log, Outbox: outbox.Note}); err != nil {
-		return nil, err
+	if base.store == nil {
+		if base.store, err = openStore(ctx, cfg, base.kv); err != nil {
+			return nil, err
+		}
 	}
+	p.store = base.store.Store
 	base.logs.Log = cfg.Log
 	if p.logs, err = logstore.Open(base.logs); err != nil {
 		return nil, err
@@ -102,7 +121,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 		return nil, err
 	}
 	p.desk = admission.New(admission.Config{Store: p.store, Ring: base.ring, Keys: base.keys, Pin: base.pin, Region: cfg.Place.Region, Log: cfg.Log})
-	bridge, err := p.newEvents(api, outbox, base.keeper)
+	bridge, err := p.newEvents(api, base.store.outbox, base.keeper)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package join
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
@@ -32,6 +33,17 @@ type Request struct {
 	Secret string `json:"secret"`
 	// Nonce is the agent's: the same one gets the same key again, for a while.
 	Nonce string `json:"nonce"`
+	// Before is the id of the key that the agent had, if any, and Proof shows that it has its secret: what that key has registered
+	// becomes the new one's, so that the machine stays who it is.
+	Before string `json:"before,omitempty"`
+	Proof  string `json:"proof,omitempty"`
+}
+
+// Proof shows who knows its nonce's exchange that an agent has the secret of the key that it had before.
+func Proof(secret, tokenID, nonce string) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte("roadstead join\x00" + tokenID + "\x00" + nonce))
+	return encode(h.Sum(nil))
 }
 
 // Answer is an agent's own key.
@@ -56,31 +68,46 @@ type Joined struct {
 	CA []byte `json:"ca,omitempty"`
 }
 
+// Ask is what an agent joins with.
+type Ask struct {
+	// Server is the endpoint's URL.
+	Server string
+	Token  Token
+	Nonce  string
+	// Before is the key that the agent had, the zero value for none.
+	Before Answer
+}
+
 // Exchange gives a token away for a key. Plain HTTP is for loopback alone: the secret would be seen.
-func Exchange(ctx context.Context, server string, t Token, nonce string) (*Joined, error) {
-	u, err := url.Parse(server)
+func Exchange(ctx context.Context, ask Ask) (*Joined, error) {
+	t := ask.Token
+	u, err := url.Parse(ask.Server)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is not the address of a server: say https://HOST:PORT", server)
+		return nil, errors.New("the address of the server is none: say https://HOST:PORT")
 	}
 	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%s is not encrypted, so the join token would be seen by others: say https://%s", server, u.Host)
+		return nil, fmt.Errorf("http://%s is not encrypted, so the join token would be seen by others: say https://%s", u.Host, u.Host)
 	}
 	var ca *x509.Certificate
-	transport := &http.Transport{DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second}
 	if t.Pin != SystemRoots {
 		transport.TLSClientConfig = &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			// Verified by VerifyConnection: the pin is known, and the certificate that it stands for is not yet.
 			InsecureSkipVerify: true,
 			VerifyConnection: func(s tls.ConnectionState) error {
-				found, err := pinned(s, t.Pin)
+				found, err := pinned(s, t.Pin, u.Hostname())
 				ca = found
 				return err
 			},
 		}
 	}
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	answer, err := post(ctx, client, u.JoinPath(Path).String(), Request{ID: t.ID, Secret: t.Secret, Nonce: nonce})
+	r := Request{ID: t.ID, Secret: t.Secret, Nonce: ask.Nonce}
+	if ask.Before.AccessKeyID != "" {
+		r.Before, r.Proof = ask.Before.AccessKeyID, Proof(ask.Before.SecretAccessKey, t.ID, ask.Nonce)
+	}
+	answer, err := post(ctx, client, u.JoinPath(Path).String(), r)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +118,9 @@ func Exchange(ctx context.Context, server string, t Token, nonce string) (*Joine
 	return j, nil
 }
 
-// pinned gives the CA of a connection if it is the one that a pin stands for, and the server's certificate is signed with it.
-func pinned(s tls.ConnectionState, pin string) (*x509.Certificate, error) {
+// pinned gives the CA of a connection if it is the one that a pin stands for, and the server's certificate is signed with it for
+// the host that was asked for. The connection's own ServerName is empty for an address.
+func pinned(s tls.ConnectionState, pin, host string) (*x509.Certificate, error) {
 	want, err := base64.RawURLEncoding.DecodeString(pin)
 	if err != nil {
 		return nil, errToken
@@ -104,7 +132,7 @@ func pinned(s tls.ConnectionState, pin string) (*x509.Certificate, error) {
 		}
 		roots := x509.NewCertPool()
 		roots.AddCert(c)
-		if _, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: s.ServerName}); err != nil {
+		if _, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: host}); err != nil {
 			return nil, fmt.Errorf("the server's certificate: %w (a name or address that it lacks is added with the server's --tls-name; a time that does not fit is for this machine's clock)", err)
 		}
 		return c, nil

@@ -28,7 +28,7 @@ const (
 
 // ServeHTTP takes an agent's websocket: GET with containerInstanceArn in the query, signed with SigV4 for the service ecs.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	inst, _, seenAt, ok := s.admit(w, r, "Poll", "containerInstanceArn")
+	inst, caller, seenAt, ok := s.admit(w, r, "Poll", "containerInstanceArn")
 	if !ok {
 		return
 	}
@@ -39,7 +39,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !inst.Native {
 		s.noteVersion(r.Context(), inst, r.URL.Query())
 	}
-	s.accept(w, r, inst, seenAt)
+	s.accept(w, r, inst, caller.AccessKeyID, seenAt)
 }
 
 // maxVersion is how much of a version is kept, in bytes.
@@ -141,7 +141,7 @@ func refuse(w http.ResponseWriter, status int, name, text string) {
 	json.NewEncoder(w).Encode(map[string]string{name: text})
 }
 
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, inst *ecs.Instance, seenAt int64) {
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, inst *ecs.Instance, key string, seenAt int64) {
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		s.cfg.Log.Warn("websocket refused", "instance", inst.ID, "err", err)
@@ -153,7 +153,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, inst *ecs.Instan
 	if inst.Native {
 		conn.SetReadLimit(acs.MaxFrame)
 	}
-	l := newLine(s, inst.ID, seenAt, conn)
+	l := newLine(s, inst.ID, key, seenAt, conn)
 	var n interface {
 		link
 		serve(ctx context.Context) error

@@ -32,6 +32,8 @@ type line struct {
 	srv      *Server
 	instance ecs.InstanceID
 	conn     *websocket.Conn
+	// key is the id of the access key that it was opened with.
+	key string
 	// seenAt is the revision of the view in which the instance was found.
 	seenAt int64
 	wake   chan struct{}
@@ -48,9 +50,9 @@ type line struct {
 	seen time.Time
 }
 
-func newLine(srv *Server, id ecs.InstanceID, seenAt int64, conn *websocket.Conn) *line {
+func newLine(srv *Server, id ecs.InstanceID, key string, seenAt int64, conn *websocket.Conn) *line {
 	return &line{
-		srv: srv, instance: id, conn: conn, seenAt: seenAt, wake: make(chan struct{}, 1), over: make(chan struct{}), seen: time.Now(),
+		srv: srv, instance: id, key: key, conn: conn, seenAt: seenAt, wake: make(chan struct{}, 1), over: make(chan struct{}), seen: time.Now(),
 		allowed: bucket{rate: messageRate, burst: messageBurst},
 	}
 }

@@ -153,8 +153,8 @@ func (s *Server) join(n link, view *state.View) bool {
 		l.end("the instance is not registered any more")
 		return true
 	}
-	if withdrawn(&view.Tables, inst) {
-		l.end("the agent's access key was withdrawn")
+	if withdrawn(&view.Tables, l.key) {
+		l.end(keyWithdrawn)
 		return true
 	}
 	n.sync(view)
@@ -238,24 +238,9 @@ func (s *Server) dispatch(c *state.Commit) {
 	}
 	for _, ch := range c.AgentKeys {
 		if ch.New != nil && ch.New.RevokedAt != 0 {
-			s.endKey(c.View, ch.New.ID)
+			s.endKey(ch.New.ID)
 		}
 	}
-}
-
-// endKey ends the sessions of the instances of an agent's key that was withdrawn.
-func (s *Server) endKey(view *state.View, key string) {
-	for id, n := range s.sessions {
-		if i := view.Instances.Get(id); i != nil && i.AgentKey == key {
-			n.base().end("the agent's access key was withdrawn")
-		}
-	}
-}
-
-// withdrawn tells whether the key that registered an instance was withdrawn.
-func withdrawn(t *state.Tables, i *ecs.Instance) bool {
-	k := t.AgentKeys.Get(i.AgentKey)
-	return k != nil && k.RevokedAt != 0
 }
 
 func instanceOf(ch state.Change[ecs.Instance]) ecs.InstanceID {

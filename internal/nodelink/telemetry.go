@@ -31,10 +31,8 @@ const maxTelemetry = 2 << 20
 // telemetry is one connection.
 type telemetry struct {
 	*line
-	// request is the one that it began with, and key that of its signer, who must sign every frame. newest is the date of the
-	// newest frame.
+	// request is the one that it began with, whose signer must sign every frame. newest is the date of the newest frame.
 	request *http.Request
-	key     string
 	newest  string
 }
 
@@ -50,7 +48,7 @@ func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxTelemetry)
-	t := &telemetry{line: newLine(s, inst.ID, seenAt, conn), request: r, key: caller.AccessKeyID}
+	t := &telemetry{line: newLine(s, inst.ID, caller.AccessKeyID, seenAt, conn), request: r}
 	t.allowed = bucket{rate: frameRate, burst: frameBurst}
 	s.peers.with(s.cfg.Store.View(), inst.ID, func(p *peer) {
 		if p.telemetry != nil {
@@ -58,6 +56,9 @@ func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
 		}
 		p.telemetry = t
 	})
+	if withdrawn(&s.cfg.Store.View().Tables, t.key) {
+		t.end(keyWithdrawn) // just before the loop could find it
+	}
 	err = t.serve(r.Context(), t.read, t.write)
 	s.peers.with(s.cfg.Store.View(), inst.ID, func(p *peer) {
 		if p.telemetry == t {

@@ -62,6 +62,18 @@ func (v *SecretValue) Key() string { return SecretValueKey(v.Secret, v.Version) 
 // SecretValueKey is the key of the value of a version.
 func SecretValueKey(name, version string) string { return keyOf(name) + "/" + keyOf(version) }
 
+// SystemKey is a file of keys of the installation's own, which all its servers must have alike.
+type SystemKey struct {
+	Name  string `cbor:"1,keyasint"`
+	Value Sealed `cbor:"2,keyasint"`
+}
+
+// Key is its name.
+func (k *SystemKey) Key() string { return k.Name }
+
+// Of is what the value is sealed as.
+func (k *SystemKey) Of() string { return fmt.Sprintf("system key %q", k.Name) }
+
 // Of is what the value is sealed as.
 func (v *SecretValue) Of() string { return fmt.Sprintf("secret %q version %q", v.Secret, v.Version) }
 

@@ -52,6 +52,7 @@ func kinds() map[string]struct {
 		"event-rules":         {filled[EventRule](), anyDecode[EventRule]},
 		"event-outbox":        {filled[EventRecord](), anyDecode[EventRecord]},
 		"event-retries":       {filled[EventRetry](), anyDecode[EventRetry]},
+		"system-keys":         {filled[secrets.SystemKey](), anyDecode[secrets.SystemKey]},
 		"join-tokens":         {filled[ecs.JoinToken](), anyDecode[ecs.JoinToken]},
 		"agent-keys":          {filled[ecs.AgentKey](), anyDecode[ecs.AgentKey]},
 		"event-buses":         {filled[EventBus](), anyDecode[EventBus]},

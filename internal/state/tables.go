@@ -37,7 +37,8 @@ type Tables struct {
 	EventRules   *Records[EventRule]
 	EventOutbox  *Records[EventRecord]
 	EventRetries *Records[EventRetry]
-	// JoinTokens and AgentKeys are by id.
+	// SystemKeys are by name. JoinTokens and AgentKeys are by id.
+	SystemKeys *Records[secrets.SystemKey]
 	JoinTokens *Records[ecs.JoinToken]
 	AgentKeys  *Records[ecs.AgentKey]
 	// EventBuses, EventConnections and EventDestinations are by name.
@@ -85,6 +86,7 @@ const (
 	eventRulesTable
 	eventOutboxTable
 	eventRetriesTable
+	systemKeysTable
 	joinTokensTable
 	agentKeysTable
 	eventBusesTable
@@ -135,6 +137,7 @@ var (
 
 // The tables of who may join.
 var (
+	systemKeys = recordKind[secrets.SystemKey]{id: systemKeysTable, first: "system-keys", key: (*secrets.SystemKey).Key}
 	joinTokens = recordKind[ecs.JoinToken]{id: joinTokensTable, first: "join-tokens", key: func(v *ecs.JoinToken) string { return v.ID }}
 	agentKeys  = recordKind[ecs.AgentKey]{id: agentKeysTable, first: "agent-keys", key: func(v *ecs.AgentKey) string { return v.ID }}
 )
@@ -163,6 +166,7 @@ func newTables(w *writer) *Tables {
 		EventRules:         newRecords(w, eventRules),
 		EventOutbox:        newRecords(w, eventOutbox),
 		EventRetries:       newRecords(w, eventRetries),
+		SystemKeys:         newRecords(w, systemKeys),
 		JoinTokens:         newRecords(w, joinTokens),
 		AgentKeys:          newRecords(w, agentKeys),
 		EventBuses:         newRecords(w, eventBuses),
@@ -196,6 +200,7 @@ func (t *Tables) copy(w *writer) *Tables {
 		EventRules:         t.EventRules.copy(w),
 		EventOutbox:        t.EventOutbox.copy(w),
 		EventRetries:       t.EventRetries.copy(w),
+		SystemKeys:         t.SystemKeys.copy(w),
 		JoinTokens:         t.JoinTokens.copy(w),
 		AgentKeys:          t.AgentKeys.copy(w),
 		EventBuses:         t.EventBuses.copy(w),
@@ -227,6 +232,7 @@ func (t *Tables) table(id tableID) anyTable {
 		eventRulesTable:         t.EventRules,
 		eventOutboxTable:        t.EventOutbox,
 		eventRetriesTable:       t.EventRetries,
+		systemKeysTable:         t.SystemKeys,
 		joinTokensTable:         t.JoinTokens,
 		agentKeysTable:          t.AgentKeys,
 		eventBusesTable:         t.EventBuses,
