@@ -85,6 +85,7 @@ type secured struct {
 
 func newSecured(t *testing.T) *secured {
 	t.Helper()
+	t.Setenv("AWS_CA_BUNDLE", "") // the profile is to say it, and a shell's would win
 	s := &secured{installation: &installation{t: t, dir: tempDir(t)}, node: tempDir(t)}
 	s.server = launch(t, nil, "server", "--data-dir", s.dir, "--listen", "127.0.0.2:0", "--tls", "--log-level", "debug")
 	s.addr = strings.TrimPrefix(s.server.says("Endpoint: "), "Endpoint: https://")
