@@ -34,13 +34,17 @@ func (t *task) name(spec *runtime.Spec, c *ecs.ContainerDefinition, ip netip.Add
 	if !slices.ContainsFunc(spec.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) {
 		spec.Env = append(spec.Env, "HOSTNAME="+spec.Hostname)
 	}
+	links, err := t.link(spec, c)
+	if err != nil {
+		return err
+	}
 	if t.engine.files.none() {
 		return nil
 	}
-	return t.writeFiles(spec, c, ip, shared)
+	return t.writeFiles(spec, c, ip, shared, links)
 }
 
-func (t *task) writeFiles(spec *runtime.Spec, c *ecs.ContainerDefinition, ip netip.Addr, shared bool) error {
+func (t *task) writeFiles(spec *runtime.Spec, c *ecs.ContainerDefinition, ip netip.Addr, shared bool, links string) error {
 	resolv, err := resolvConf(c, shared)
 	if err != nil {
 		return err
@@ -53,7 +57,7 @@ func (t *task) writeFiles(spec *runtime.Spec, c *ecs.ContainerDefinition, ip net
 		return fmt.Errorf("write container's files: %w", err)
 	}
 	for _, f := range []struct{ name, content string }{
-		{"resolv.conf", resolv}, {"hosts", hosts}, {"hostname", spec.Hostname + "\n"},
+		{"resolv.conf", resolv}, {"hosts", hosts + links}, {"hostname", spec.Hostname + "\n"},
 	} {
 		path := t.engine.files.etc(t.run.ID, c.Name, f.name)
 		if err := os.WriteFile(path, []byte(f.content), 0o644); err != nil {

@@ -6,6 +6,7 @@ import "roadstead.dev/roadstead/internal/ecs"
 // TestNativeFeaturesAgreeWithRefusals holds the two lists together.
 var NativeFeatures = []string{
 	ecs.FeatureDevices,
+	ecs.FeatureLinks,
 	ecs.FeatureSecurityOptions,
 	ecs.FeatureSharedMemory,
 	ecs.FeatureSwap,

@@ -168,7 +168,6 @@ func TestUnsupportedIsRefused(t *testing.T) {
 		"volumes": func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) {
 			d.Volumes = []ecs.Volume{{Name: "v", EfsVolumeConfiguration: &ecs.EFSVolumeConfiguration{}}}
 		},
-		"links": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) { c.Links = []string{"b"} },
 		"restart": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
 			c.RestartPolicy = &ecs.ContainerRestartPolicy{Enabled: yes}
 		},

@@ -56,7 +56,6 @@ var refusals = []refusal{
 	}},
 	{"environmentFiles", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.EnvironmentFiles) > 0 }},
 	{"firelensConfiguration", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.FirelensConfiguration != nil }},
-	{"links", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.Links) > 0 }},
 	{"resourceRequirements", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.ResourceRequirements) > 0 }},
 	{"restartPolicy", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
 		return c.RestartPolicy != nil && set(c.RestartPolicy.Enabled)

@@ -123,6 +123,9 @@ func (t *task) resolveDependencies(names map[string]int) error {
 	if err := t.needsOfVolumes(names); err != nil {
 		return failed("%v", err)
 	}
+	if err := t.needsOfLinks(); err != nil {
+		return failed("%v", err)
+	}
 	if circular(&t.seen) {
 		return failed("they are circular")
 	}
