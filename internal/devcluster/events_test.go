@@ -1,8 +1,10 @@
 package devcluster
 
 import (
+	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +18,10 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+
+	domain "roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/keyring"
+	"roadstead.dev/roadstead/internal/state"
 )
 
 func (s *simulation) events() *eventbridge.Client {
@@ -139,5 +145,58 @@ func (s *simulation) started(by string, n int) []ecstypes.Task {
 		if time.Now().After(end) {
 			s.t.Fatalf("%d tasks were started by %s, not %d", len(list.TaskArns), by, n)
 		}
+	}
+}
+
+// TestScheduledTask: a rule that is due runs a task, and its event starts no second one.
+func TestScheduledTask(t *testing.T) {
+	ring, place := keyring.New("123456789012"), domain.Place{Account: "123456789012", Region: "us-east-1"}
+	w, err := newWorld(t.Context(), DevConfig{Place: place, Nodes: 1, Zones: 1, CPU: 1024, MemoryMiB: 1024, Log: slog.New(slog.DiscardHandler)}, ring, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	store, ctx := w.plane.store, t.Context()
+	feed := store.Watch()
+	due := domain.MillisOf(time.Now().Add(-time.Second))
+	err = store.Update(ctx, func(tx *state.Tx) error {
+		tx.Definitions.Put(&domain.TaskDefinition{Family: "job", Revision: 1, Status: domain.DefinitionActive, Compatibilities: []string{"EC2"},
+			ContainerDefinitions: []domain.ContainerDefinition{{Name: "main", Image: "example", Memory: aws.Int32(16)}}})
+		tx.EventRules.Put(&state.EventRule{Bus: "default", Name: "hourly", State: state.RuleEnabled, Schedule: "rate(1 hour)", NextAt: due,
+			Targets: []state.EventTarget{{ID: "t", ARN: place.ClusterARN("default"), Task: &state.EventTask{Definition: "job:1", Count: 1},
+				Input: aws.String(`{"containerOverrides":[{"name":"main","command":["run"]}]}`)}}})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var task *domain.Task
+	for told := false; task == nil || !told; {
+		commit, err := feed.Next(ctx)
+		if err != nil {
+			t.Fatalf("task %v: %v", task, err)
+		}
+		for _, ch := range commit.Tasks {
+			if ch.Old == nil {
+				if task != nil {
+					t.Error("a second task")
+				}
+				task = ch.New
+			}
+		}
+		// Once the outbox and the retries are empty behind the task, nothing more comes.
+		told = task != nil && commit.View.EventOutbox.Len()+commit.View.EventRetries.Len() == 0
+	}
+	if task.StartedBy != "events-rule/hourly" || task.Overrides == nil || task.Overrides.ContainerOverrides[0].Command[0] != "run" {
+		t.Errorf("%+v", task)
+	}
+	if next := store.View().EventRules.Get("default/hourly").NextAt; next != due+3600_000 {
+		t.Errorf("due next at %d, %d after it was", next, next-due)
 	}
 }

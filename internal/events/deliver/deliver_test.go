@@ -261,6 +261,7 @@ func TestBadTargets(t *testing.T) {
 				f.rule("good", state.EventTarget{ID: "l", ARN: "arn:aws:logs:us-west-2:111122223333:log-group:/e"})
 				f.put(0, 1)
 				time.Sleep(100 * time.Millisecond)
+				synctest.Wait()
 				if len(f.logs["/e"]) != 1 {
 					t.Error("the good target waits for the bad one")
 				}
