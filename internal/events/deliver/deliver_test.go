@@ -335,7 +335,6 @@ func TestLeaderChange(t *testing.T) {
 		f.to.answer = func(string) string {
 			once.Do(func() {
 				<-f.ran // Both targets have it.
-				f.kv.Depose()
 				f.kill() // Nothing of what it does from here on becomes durable.
 			})
 			return "200"
