@@ -334,7 +334,7 @@ func TestLeaderChange(t *testing.T) {
 		var once sync.Once
 		f.to.answer = func(string) string {
 			once.Do(func() {
-				<-f.ran // Both targets have it.
+				<-f.ran  // Both targets have it.
 				f.kill() // Nothing of what it does from here on becomes durable.
 			})
 			return "200"
