@@ -26,7 +26,8 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		s.log.Warn("the state's leadership is lost; taking it up again", "error", err)
 		if err := s.leadAgain(ctx); err != nil {
-			return err
+			// It may have led already, and not have read all.
+			return errors.Join(err, s.resign(ctx))
 		}
 	}
 }

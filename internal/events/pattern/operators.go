@@ -1,3 +1,5 @@
+//lint:file-ignore ST1005 refusals are in EventBridge's own words
+
 package pattern
 
 import (

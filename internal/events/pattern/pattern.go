@@ -1,3 +1,5 @@
+//lint:file-ignore ST1005 refusals are in EventBridge's own words
+
 // Package pattern is EventBridge's language of event patterns.
 //
 // A pattern is a JSON object of the shape of the events it matches, with a list of conditions in the place of each value. All
