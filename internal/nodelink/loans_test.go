@@ -3,6 +3,8 @@ package nodelink
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,9 @@ import (
 // borrower is an agent that acknowledges all it gets and comes back whenever it is sent away.
 type borrower struct {
 	f *fixture
+
+	// mu guards what follows: the test looks while a connection goes on.
+	mu sync.Mutex
 	// held are the expiries of the credentials that it has, by their ids.
 	held     map[string]time.Time
 	renewals int
@@ -26,10 +31,31 @@ type borrower struct {
 	deaf int
 }
 
+// look gives what it holds by now.
+func (b *borrower) look() (held map[string]time.Time, renewals, connects int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.held), b.renewals, b.connects
+}
+
+// misses tells whether it drops the credentials that it was just sent, and counts them otherwise.
+func (b *borrower) misses() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.deaf > 0 {
+		b.deaf--
+		return true
+	}
+	b.renewals++
+	return false
+}
+
 // session carries one connection until it ends, and tells how.
 func (b *borrower) session(sendCredentials string) websocket.StatusCode {
 	a := b.f.dialForeign(sendCredentials)
+	b.mu.Lock()
 	b.connects++
+	b.mu.Unlock()
 	for {
 		_, frame, err := a.conn.Read(b.f.t.Context())
 		if err != nil {
@@ -53,11 +79,9 @@ func (b *borrower) session(sendCredentials string) websocket.StatusCode {
 		case payload.TypeCredentials:
 			var m payload.CredentialsMessage
 			b.f.read(body, &m)
-			if b.deaf > 0 {
-				b.deaf--
+			if b.misses() {
 				continue
 			}
-			b.renewals++
 			b.take(a, m.MessageID, m.Credentials)
 		}
 	}
@@ -71,7 +95,9 @@ func (b *borrower) take(a *agent, message string, c *payload.Credentials) {
 	if err != nil {
 		b.f.t.Error(err)
 	}
+	b.mu.Lock()
 	b.held[c.ID] = expires
+	b.mu.Unlock()
 	a.send(payload.TypeCredentialsAck, payload.CredentialsAck{MessageID: message, CredentialsID: c.ID, Expiration: c.Expiration})
 }
 
@@ -111,18 +137,19 @@ func TestCredentialsAreRenewed(t *testing.T) {
 			case <-check.C:
 			}
 			synctest.Wait()
-			if len(b.held) != 2 {
-				t.Fatalf("credentials: %v", b.held)
+			held, _, _ := b.look()
+			if len(held) != 2 {
+				t.Fatalf("credentials: %v", held)
 			}
-			for key, expires := range b.held {
+			for key, expires := range held {
 				if left := time.Until(expires); left < roleLife/2 {
 					t.Fatalf("credentials %s have %v left", key, left)
 				}
 			}
 		}
 		// 26 hours have 13 times of two hours, less what passes until the next heartbeat.
-		if b.renewals < 2*12 || b.renewals > 2*13 || b.connects < 52 {
-			t.Errorf("%d renewals in %d connections", b.renewals, b.connects)
+		if _, renewals, connects := b.look(); renewals < 2*12 || renewals > 2*13 || connects < 52 {
+			t.Errorf("%d renewals in %d connections", renewals, connects)
 		}
 		f.report(acs.TaskState{ID: id, Status: ecs.TaskStopped})
 		synctest.Wait()
@@ -155,16 +182,16 @@ func TestCredentialsAreSentAgain(t *testing.T) {
 		go func() { ended <- b.session("false") }()
 		time.Sleep(20*time.Second + 2*patience + 40*time.Second)
 		synctest.Wait()
-		if b.renewals != 1 || len(b.held) != 1 || b.deaf != 0 {
-			t.Errorf("%d renewals, %v", b.renewals, b.held)
+		if held, renewals, _ := b.look(); renewals != 1 || len(held) != 1 {
+			t.Errorf("%d renewals, %v", renewals, held)
 		}
 		for _, forgetful := range []string{"false", "true"} {
 			go func() { ended <- b.session(forgetful) }()
 			<-ended
 			synctest.Wait()
 		}
-		if b.renewals != 2 {
-			t.Errorf("%d renewals, after a connection that asks for them and one that does not", b.renewals)
+		if _, renewals, _ := b.look(); renewals != 2 {
+			t.Errorf("%d renewals, after a connection that asks for them and one that does not", renewals)
 		}
 		f.deregister()
 		<-ended
