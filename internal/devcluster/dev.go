@@ -41,6 +41,8 @@ type DevInfo struct {
 	Endpoint string
 	Place    ecs.Place
 	Root     keyring.Pair
+	// NewAgent makes a key for an agent that is to join.
+	NewAgent func() keyring.Pair
 }
 
 // MaxNodes bounds DevConfig.Nodes.
@@ -74,7 +76,7 @@ func Dev(ctx context.Context, cfg DevConfig) error {
 	}
 	d.world.Store(first)
 	if cfg.Ready != nil {
-		cfg.Ready(DevInfo{Endpoint: "http://" + reachable(listener.Addr()), Place: cfg.Place, Root: d.ring.Root()})
+		cfg.Ready(DevInfo{Endpoint: "http://" + reachable(listener.Addr()), Place: cfg.Place, Root: d.ring.Root(), NewAgent: d.ring.NewAgent})
 	}
 	return runStack(ctx, cfg.Log, []part{{"simulation", d.run}, serving(listener, d.handler(), cfg.Log)})
 }

@@ -34,7 +34,12 @@ func Report(tx *state.Tx, now ecs.Millis, r acs.TaskState) error {
 	changed = noticeEssential(&task, now, definition) || changed
 	changed = attach(&task, r.Attachment) || changed
 	if task.LastStatus >= ecs.TaskStopped {
-		finish(&task, now, r.StopCode, r.Reason)
+		code := r.StopCode
+		if code == "" && essentialExited(&task, definition) {
+			// Amazon's agents say no code, and may report the end before the beginning.
+			code = ecs.StopEssentialContainerExit
+		}
+		finish(&task, now, code, r.Reason)
 	}
 	if changed {
 		task.Version++
@@ -215,6 +220,20 @@ func noticeEssential(task *ecs.Task, now ecs.Millis, d *ecs.TaskDefinition) bool
 			task.StoppedReason = or(task.StoppedReason, reasonEssentialExited)
 		}
 		return true
+	}
+	return false
+}
+
+// essentialExited tells whether an essential container was made and has ended: it has a runtime id and an exit code then.
+func essentialExited(task *ecs.Task, d *ecs.TaskDefinition) bool {
+	if d == nil {
+		return false
+	}
+	for i := range d.ContainerDefinitions {
+		essential := d.ContainerDefinitions[i].Essential
+		if (essential == nil || *essential) && i < len(task.Containers) && task.Containers[i].ExitCode != nil && task.Containers[i].RuntimeID != "" {
+			return true
+		}
 	}
 	return false
 }

@@ -118,7 +118,7 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, view *state.Vie
 	often, again := false, false
 	s.peers.with(view, id, func(p *peer) {
 		now := time.Now()
-		if often = !p.connects.allow(now); !often {
+		if often = !p.connects.AllowN(now, 1); !often {
 			again = p.used.again(r, now)
 		}
 	})

@@ -17,29 +17,6 @@ const (
 	frameRate, frameBurst     = 20, 1000
 )
 
-// bucket allows so many things a second, and burst at once. The zero time is a full one.
-type bucket struct {
-	rate, burst float64
-	left        float64
-	at          time.Time
-}
-
-func (b *bucket) allow(now time.Time) bool {
-	if b.at.IsZero() {
-		b.left = b.burst
-	} else {
-		b.left = min(b.burst, b.left+max(0, now.Sub(b.at).Seconds())*b.rate)
-	}
-	if now.After(b.at) {
-		b.at = now
-	}
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
-}
-
 const (
 	// used requests are remembered for longer than a signature is good for, before and after its time.
 	memory = 15 * time.Minute

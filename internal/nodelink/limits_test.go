@@ -16,23 +16,6 @@ import (
 	"roadstead.dev/roadstead/internal/nodelink/payload"
 )
 
-func TestBucket(t *testing.T) {
-	b := bucket{rate: 0.5, burst: 3}
-	now := time.Unix(1000, 0)
-	for i, want := range []bool{true, true, true, false} {
-		if b.allow(now) != want {
-			t.Errorf("number %d: %v", i, !want)
-		}
-	}
-	if b.allow(now.Add(-time.Hour)) {
-		t.Error("a clock that goes back fills it")
-	}
-	now = now.Add(2 * time.Second)
-	if !b.allow(now) || b.allow(now) {
-		t.Error("one in two seconds")
-	}
-}
-
 // TestReplays: a request that opened a connection opens none later; a second try within the same second does.
 func TestReplays(t *testing.T) {
 	now := time.Unix(1000, 0)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -43,7 +44,7 @@ type line struct {
 	why  string
 
 	// allowed bounds what is read; the reader's own.
-	allowed bucket
+	allowed *rate.Limiter
 
 	// mu guards seen, and what the session has beside it.
 	mu   sync.Mutex
@@ -53,7 +54,7 @@ type line struct {
 func newLine(srv *Server, id ecs.InstanceID, key string, seenAt int64, conn *websocket.Conn) *line {
 	return &line{
 		srv: srv, instance: id, key: key, conn: conn, seenAt: seenAt, wake: make(chan struct{}, 1), over: make(chan struct{}), seen: time.Now(),
-		allowed: bucket{rate: messageRate, burst: messageBurst},
+		allowed: rate.NewLimiter(messageRate, messageBurst),
 	}
 }
 
@@ -153,7 +154,7 @@ func (l *line) next(ctx context.Context) ([]byte, error) {
 	l.mu.Lock()
 	l.seen = now
 	l.mu.Unlock()
-	if !l.allowed.allow(now) {
+	if !l.allowed.AllowN(now, 1) {
 		l.srv.cfg.Log.Warn("an agent sends too much", "instance", l.instance)
 		return nil, l.refuse(errFlood)
 	}

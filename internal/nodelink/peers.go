@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
@@ -25,7 +27,7 @@ type peer struct {
 	// telemetry is the newest connection of that kind, nil for none.
 	telemetry *telemetry
 	// connects bounds how often it connects, and used has the requests by which it did of late.
-	connects bucket
+	connects *rate.Limiter
 	used     uses
 }
 
@@ -40,7 +42,7 @@ func (p *peers) with(view *state.View, id ecs.InstanceID, f func(*peer)) {
 		p.of = map[ecs.InstanceID]*peer{}
 	}
 	if p.of[id] == nil {
-		p.of[id] = &peer{connects: bucket{rate: connectRate, burst: connectBurst}}
+		p.of[id] = &peer{connects: rate.NewLimiter(connectRate, connectBurst)}
 	}
 	f(p.of[id])
 }

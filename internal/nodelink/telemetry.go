@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -49,7 +50,7 @@ func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxTelemetry)
 	t := &telemetry{line: newLine(s, inst.ID, caller.AccessKeyID, seenAt, conn), request: r}
-	t.allowed = bucket{rate: frameRate, burst: frameBurst}
+	t.allowed = rate.NewLimiter(frameRate, frameBurst)
 	s.peers.with(s.cfg.Store.View(), inst.ID, func(p *peer) {
 		if p.telemetry != nil {
 			p.telemetry.end("a newer connection took its place")

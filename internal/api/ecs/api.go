@@ -55,6 +55,7 @@ type Config struct {
 // API has the operations as methods. They may be called at once from many goroutines.
 type API struct {
 	Config
+	throttles throttles
 }
 
 // New checks a configuration and makes the API of it.

@@ -25,6 +25,16 @@ const (
 	resourceGPU      = "GPU"
 )
 
+// What no machine has more of. Agents are believed in what they say of their machines up to here, since sums of it must not
+// overflow and instances must fit into the store: 4,096 cores and 64 TiB.
+const (
+	mostCPU        = 4096 * 1024
+	mostMemoryMiB  = 64 << 20
+	mostPorts      = 10_000
+	mostGPUs       = 256
+	mostAttributes = 500
+)
+
 // attributeArch comes, like the zone, from an instance's identity document.
 const attributeArch = "ecs.cpu-architecture"
 
@@ -33,6 +43,9 @@ const attributeArch = "ecs.cpu-architecture"
 // end for good if one is not there.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterContainerInstance.html
 func (a *API) RegisterContainerInstance(ctx context.Context, in *sdk.RegisterContainerInstanceInput) (*sdk.RegisterContainerInstanceOutput, error) {
+	if err := a.allowed(ctx, true); err != nil {
+		return nil, err
+	}
 	name, err := a.clusterRef(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -128,9 +141,15 @@ func (a *API) readRegistration(ctx context.Context, in *sdk.RegisterContainerIns
 	if r.resources, err = readResources(in.TotalResources); err != nil {
 		return nil, err
 	}
+	if len(in.PlatformDevices) > mostGPUs || len(in.Attributes) > mostAttributes {
+		return nil, fault.New(fault.InvalidParameter, "An instance has at most %d platformDevices and %d attributes.", mostGPUs, mostAttributes)
+	}
 	for _, d := range in.PlatformDevices {
 		if d.Type != types.PlatformDeviceTypeGpu || str(d.Id) == "" {
 			return nil, fault.New(fault.InvalidParameter, "platformDevices: devices of the type %q are not supported yet.", string(d.Type))
+		}
+		if slices.Contains(r.resources.GPUs, *d.Id) {
+			return nil, fault.New(fault.InvalidParameter, "platformDevices: %s is there twice.", *d.Id)
 		}
 		r.resources.GPUs = append(r.resources.GPUs, *d.Id)
 	}
@@ -195,7 +214,7 @@ func readResources(in []types.Resource) (ecs.Resources, error) {
 		seen[name] = true
 		switch name {
 		case resourceCPU, resourceMemory:
-			if r.IntegerValue < 0 {
+			if r.IntegerValue < 0 || name == resourceCPU && r.IntegerValue > mostCPU || r.IntegerValue > mostMemoryMiB {
 				return bad(name)
 			}
 			if name == resourceCPU {
@@ -204,6 +223,9 @@ func readResources(in []types.Resource) (ecs.Resources, error) {
 				out.MemoryMiB = r.IntegerValue
 			}
 		case resourcePorts, resourcePortsUDP:
+			if len(r.StringSetValue) > mostPorts {
+				return bad(name)
+			}
 			for _, s := range r.StringSetValue {
 				n, err := strconv.ParseUint(s, 10, 16)
 				if err != nil {

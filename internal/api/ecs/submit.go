@@ -32,6 +32,9 @@ func (a *API) DiscoverPollEndpoint(ctx context.Context, in *sdk.DiscoverPollEndp
 // agent forgets it; any other error makes agents try for ever.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitTaskStateChange.html
 func (a *API) SubmitTaskStateChange(ctx context.Context, in *sdk.SubmitTaskStateChangeInput) (*sdk.SubmitTaskStateChangeOutput, error) {
+	if err := a.allowed(ctx, false); err != nil {
+		return nil, err
+	}
 	report := acs.TaskState{Reason: limited(str(in.Reason), maxReason)}
 	if in.PullStartedAt != nil {
 		report.PullStartedAt = ecs.MillisOf(*in.PullStartedAt)
@@ -72,6 +75,9 @@ func (a *API) SubmitTaskStateChange(ctx context.Context, in *sdk.SubmitTaskState
 // SubmitContainerStateChange takes a report on one container alone.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitContainerStateChange.html
 func (a *API) SubmitContainerStateChange(ctx context.Context, in *sdk.SubmitContainerStateChangeInput) (*sdk.SubmitContainerStateChangeOutput, error) {
+	if err := a.allowed(ctx, false); err != nil {
+		return nil, err
+	}
 	c, err := reportedContainer(&types.ContainerStateChange{ContainerName: in.ContainerName, ExitCode: in.ExitCode,
 		NetworkBindings: in.NetworkBindings, Reason: in.Reason, RuntimeId: in.RuntimeId, Status: in.Status})
 	if err != nil {
@@ -115,6 +121,8 @@ func (a *API) submit(ctx context.Context, clusterRef, taskRef *string, report ac
 const (
 	maxReason    = 1024
 	maxRuntimeID = 255
+	// maxBindings is more than the ports that a container can have.
+	maxBindings = 500
 )
 
 // limited cuts at n bytes, between characters.
@@ -140,6 +148,9 @@ func reportedContainer(in *types.ContainerStateChange) (ecs.Container, error) {
 	status, err := reportedStatus(in.Status)
 	if err != nil {
 		return ecs.Container{}, err
+	}
+	if len(in.NetworkBindings) > maxBindings {
+		return ecs.Container{}, fault.New(fault.InvalidParameter, "networkBindings can have at most %d items.", maxBindings)
 	}
 	return ecs.Container{
 		Name:            str(in.ContainerName),

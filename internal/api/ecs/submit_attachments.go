@@ -19,6 +19,9 @@ const kindAttachment = "attachment"
 // InvalidParameterException, upon which agents forget it.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitAttachmentStateChanges.html
 func (a *API) SubmitAttachmentStateChanges(ctx context.Context, in *sdk.SubmitAttachmentStateChangesInput) (*sdk.SubmitAttachmentStateChangesOutput, error) {
+	if err := a.allowed(ctx, false); err != nil {
+		return nil, err
+	}
 	if len(in.Attachments) == 0 {
 		return nil, fault.New(fault.InvalidParameter, "Attachments cannot be empty.")
 	}
