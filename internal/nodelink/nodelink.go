@@ -150,7 +150,7 @@ func (s *Server) join(n link, view *state.View) bool {
 	}
 	inst := view.Instances.Get(l.instance)
 	if inst == nil || inst.Status == ecs.InstanceInactive {
-		l.end("the instance is not registered any more")
+		l.end(notRegistered)
 		return true
 	}
 	if withdrawn(&view.Tables, l.key) {

@@ -31,6 +31,9 @@ type peer struct {
 	used     uses
 }
 
+// notRegistered is why the connections of an instance end that was deregistered.
+const notRegistered = "the instance is not registered any more"
+
 // with calls f for an instance's agent, unless the instance is not registered any more.
 func (p *peers) with(view *state.View, id ecs.InstanceID, f func(*peer)) {
 	if i := view.Instances.Get(id); i == nil || i.Status == ecs.InstanceInactive {
@@ -52,7 +55,7 @@ func (p *peers) forget(id ecs.InstanceID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t := p.of[id]; t != nil && t.telemetry != nil {
-		t.telemetry.end("the instance is not registered any more")
+		t.telemetry.end(notRegistered)
 	}
 	delete(p.of, id)
 }

@@ -57,8 +57,14 @@ func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
 		}
 		p.telemetry = t
 	})
-	if withdrawn(&s.cfg.Store.View().Tables, t.key) {
-		t.end(keyWithdrawn) // just before the loop could find it
+	// What ended just before the loop could find the connection among the instance's.
+	view := s.cfg.Store.View()
+	if withdrawn(&view.Tables, t.key) {
+		t.end(keyWithdrawn)
+	}
+	if i := view.Instances.Get(inst.ID); i == nil || i.Status == ecs.InstanceInactive {
+		t.end(notRegistered)
+		s.peers.forget(inst.ID)
 	}
 	err = t.serve(r.Context(), t.read, t.write)
 	s.peers.with(s.cfg.Store.View(), inst.ID, func(p *peer) {

@@ -35,7 +35,6 @@ type agent struct {
 	// instance is the ARN that it registered under.
 	instance string
 	acs, tcs *socket
-	// held is what came and has not been looked at.
 }
 
 func newAgent(t *testing.T, endpoint string, key keyring.Pair) *agent {

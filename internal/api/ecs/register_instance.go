@@ -43,7 +43,7 @@ const attributeArch = "ecs.cpu-architecture"
 // end for good if one is not there.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterContainerInstance.html
 func (a *API) RegisterContainerInstance(ctx context.Context, in *sdk.RegisterContainerInstanceInput) (*sdk.RegisterContainerInstanceOutput, error) {
-	if err := a.allowed(ctx, true); err != nil {
+	if err := a.allowed(ctx, callRegistration); err != nil {
 		return nil, err
 	}
 	name, err := a.clusterRef(in.Cluster)

@@ -32,7 +32,7 @@ func (a *API) DiscoverPollEndpoint(ctx context.Context, in *sdk.DiscoverPollEndp
 // agent forgets it; any other error makes agents try for ever.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitTaskStateChange.html
 func (a *API) SubmitTaskStateChange(ctx context.Context, in *sdk.SubmitTaskStateChangeInput) (*sdk.SubmitTaskStateChangeOutput, error) {
-	if err := a.allowed(ctx, false); err != nil {
+	if err := a.allowed(ctx, callReport); err != nil {
 		return nil, err
 	}
 	report := acs.TaskState{Reason: limited(str(in.Reason), maxReason)}
@@ -75,7 +75,7 @@ func (a *API) SubmitTaskStateChange(ctx context.Context, in *sdk.SubmitTaskState
 // SubmitContainerStateChange takes a report on one container alone.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitContainerStateChange.html
 func (a *API) SubmitContainerStateChange(ctx context.Context, in *sdk.SubmitContainerStateChangeInput) (*sdk.SubmitContainerStateChangeOutput, error) {
-	if err := a.allowed(ctx, false); err != nil {
+	if err := a.allowed(ctx, callReport); err != nil {
 		return nil, err
 	}
 	c, err := reportedContainer(&types.ContainerStateChange{ContainerName: in.ContainerName, ExitCode: in.ExitCode,

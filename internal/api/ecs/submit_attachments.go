@@ -19,7 +19,7 @@ const kindAttachment = "attachment"
 // InvalidParameterException, upon which agents forget it.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SubmitAttachmentStateChanges.html
 func (a *API) SubmitAttachmentStateChanges(ctx context.Context, in *sdk.SubmitAttachmentStateChangesInput) (*sdk.SubmitAttachmentStateChangesOutput, error) {
-	if err := a.allowed(ctx, false); err != nil {
+	if err := a.allowed(ctx, callReport); err != nil {
 		return nil, err
 	}
 	if len(in.Attachments) == 0 {

@@ -26,25 +26,33 @@ type throttles struct {
 	swept time.Time
 }
 
-// throttled is a kind of call of an agent's.
+// agentCall is a kind of call that agents make.
+type agentCall int
+
+const (
+	callReport agentCall = iota
+	callRegistration
+)
+
+// throttled is an agent's calls of a kind.
 type throttled struct {
-	key          string
-	registration bool
+	key  string
+	call agentCall
 }
 
 // sweepEvery is longer than any of the limits takes to be full again.
 const sweepEvery = 5 * time.Minute
 
 // allowed refuses a call of an agent's that comes too often.
-func (a *API) allowed(ctx context.Context, registration bool) error {
+func (a *API) allowed(ctx context.Context, call agentCall) error {
 	key := a.Agent(ctx)
-	if key == "" || a.throttles.allow(throttled{key, registration}, a.Now()) {
+	if key == "" || a.throttles.allow(throttled{key, call}, a.Now()) {
 		return nil
 	}
 	return fault.New(fault.Throttling, "Rate exceeded")
 }
 
-func (t *throttles) allow(call throttled, now time.Time) bool {
+func (t *throttles) allow(what throttled, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now.Sub(t.swept) > sweepEvery {
@@ -55,16 +63,16 @@ func (t *throttles) allow(call throttled, now time.Time) bool {
 			}
 		}
 	}
-	l := t.of[call]
+	l := t.of[what]
 	if l == nil {
 		l = rate.NewLimiter(reportRate, reportBurst)
-		if call.registration {
+		if what.call == callRegistration {
 			l = rate.NewLimiter(registrationRate, registrationBurst)
 		}
 		if t.of == nil {
 			t.of = map[throttled]*rate.Limiter{}
 		}
-		t.of[call] = l
+		t.of[what] = l
 	}
 	return l.AllowN(now, 1)
 }
