@@ -23,7 +23,7 @@ images:
 test: setup check unit e2e
 
 bench: setup build images
-	$(GO) run ./test/bench -api
+	bin/roadstead bench runtask
 	$(GO) run ./test/bench $(BENCH_FLAGS)
 
 setup-run:

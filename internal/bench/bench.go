@@ -91,7 +91,7 @@ func measurements() []measurement {
 		{"placements", "durable placements a second of one service, as nodes grow", measurePlacements},
 		{"spread", "the same, spread over zones then packed, and with constraints", measureSpread},
 		{"services", "the same tasks in a hundred services", measureServices},
-		{"runtask", "one-task RunTask calls of 64 callers", measureRunTask},
+		{"runtask", "one-task RunTask calls of one caller and of 64, and DescribeTasks", measureRunTask},
 		{"assignment", "from RunTask to the assignment at an agent", measureAssignment},
 		{"registrations", "container instances registered a second", measureRegistrations},
 		{"steady", "what many nodes and tasks cost at rest", measureSteady},

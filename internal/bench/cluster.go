@@ -20,17 +20,22 @@ type cluster struct {
 	ended  chan error
 }
 
-// cluster starts a control plane and a fleet; adjust changes the fleet's configuration. It is to be ended.
-func (r *run) cluster(ctx context.Context, nodes int, adjust func(*fleet.Config)) (*cluster, error) {
+// on starts a control plane and a fleet, defines the task "bench", measures and ends both; adjust, if not nil, changes the fleet's
+// configuration.
+func (r *run) on(ctx context.Context, nodes int, adjust func(*fleet.Config), measure func(*cluster) error) (err error) {
 	s, err := r.server(ctx, "--stopped-task-retention", "1s")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c := &cluster{server: s}
+	defer func() { err = errors.Join(err, c.end()) }()
 	if err := c.join(ctx, nodes, adjust); err != nil {
-		return nil, errors.Join(err, c.end())
+		return err
 	}
-	return c, nil
+	if err := c.define(ctx); err != nil {
+		return err
+	}
+	return measure(c)
 }
 
 func (c *cluster) join(ctx context.Context, nodes int, adjust func(*fleet.Config)) error {

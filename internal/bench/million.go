@@ -3,49 +3,42 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 )
 
 // measureMillion fills five thousand nodes with a million tasks, reads among them, and starts the server anew over them.
-func measureMillion(ctx context.Context, r *run) (err error) {
+func measureMillion(ctx context.Context, r *run) error {
 	nodes, tasks := r.scaled(5000), r.scaled(1_000_000)
-	c, err := r.cluster(ctx, nodes, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.end()) }()
-	if err := c.define(ctx); err != nil {
-		return err
-	}
-	with := fmt.Sprintf("%s tasks on %s nodes, the fleet on the same processors", number(float64(tasks)), number(float64(nodes)))
-	stop := c.sample(with)
-	begin := time.Now()
-	if err := c.createServices(ctx, 0, tasks, min(tasks, 100), nil); err != nil {
-		return err
-	}
-	if err := c.placed(ctx, tasks); err != nil {
-		return err
-	}
-	if err := c.until(ctx, "tasks are with their agents", tasks, func() (int, error) { return int(c.fleet.Stats().Assigned), nil }); err != nil {
-		return err
-	}
-	assigned := time.Since(begin)
-	if err := c.runningAll(ctx, tasks); err != nil {
-		return err
-	}
-	running := time.Since(begin)
-	stop()
-	r.figure(Figure{With: with + ", until all are with their agents", Value: assigned.Seconds(), Unit: "s", Goal: 40, AtMost: true})
-	r.figure(Figure{With: with + ", until all are RUNNING, durably", Value: running.Seconds(), Unit: "s", Goal: 90, AtMost: true})
-	if err := c.memoryFigure(with, 4); err != nil {
-		return err
-	}
-	if err := c.reads(ctx, with); err != nil {
-		return err
-	}
-	return c.startOver(ctx, tasks)
+	return r.on(ctx, nodes, nil, func(c *cluster) error {
+		with := fmt.Sprintf("%s tasks on %s nodes, the fleet on the same processors", number(float64(tasks)), number(float64(nodes)))
+		stop := c.sample(with)
+		begin := time.Now()
+		if err := c.createServices(ctx, 0, tasks, min(tasks, 100), nil); err != nil {
+			return err
+		}
+		if err := c.placed(ctx, tasks); err != nil {
+			return err
+		}
+		if err := c.until(ctx, "tasks are with their agents", tasks, func() (int, error) { return int(c.fleet.Stats().Assigned), nil }); err != nil {
+			return err
+		}
+		assigned := time.Since(begin)
+		if err := c.runningAll(ctx, tasks); err != nil {
+			return err
+		}
+		running := time.Since(begin)
+		stop()
+		r.figure(Figure{With: with + ", until all are with their agents", Value: assigned.Seconds(), Unit: "s", Goal: 40, AtMost: true})
+		r.figure(Figure{With: with + ", until all are RUNNING, durably", Value: running.Seconds(), Unit: "s", Goal: 90, AtMost: true})
+		if err := c.memoryFigure(with, 4); err != nil {
+			return err
+		}
+		if err := c.reads(ctx, with); err != nil {
+			return err
+		}
+		return c.startOver(ctx, tasks)
+	})
 }
 
 // sample notes four times a second how the fleet stands, until it is stopped.
@@ -80,20 +73,12 @@ func (c *cluster) reads(ctx context.Context, with string) error {
 	var lists, describes []float64
 	token := ""
 	for i := range pages {
-		in := map[string]any{}
-		if token != "" {
-			in["nextToken"] = token
-		}
-		var out struct {
-			TaskARNs  []string `json:"taskArns"`
-			NextToken string   `json:"nextToken"`
-		}
-		took, err := c.timed(ctx, "ListTasks", in, &out)
+		arns, next, took, err := c.listTasks(ctx, token)
 		if err != nil {
 			return err
 		}
-		lists, token = append(lists, took), out.NextToken
-		if took, err = c.timed(ctx, "DescribeTasks", map[string]any{"tasks": out.TaskARNs}, nil); err != nil {
+		lists, token = append(lists, took), next
+		if took, err = c.timed(ctx, "DescribeTasks", map[string]any{"tasks": arns}, nil); err != nil {
 			return err
 		}
 		describes = append(describes, took)
@@ -103,6 +88,20 @@ func (c *cluster) reads(ctx context.Context, with string) error {
 		c.r.figure(Figure{With: name + " among " + with + ", p99", Value: 1000 * quantile(times, 0.99), Unit: "ms", Goal: 10, AtMost: true})
 	}
 	return nil
+}
+
+// listTasks gives a page of ARNs, the token of the next, and how many seconds it took.
+func (c *cluster) listTasks(ctx context.Context, token string) (arns []string, next string, took float64, err error) {
+	in := map[string]any{}
+	if token != "" {
+		in["nextToken"] = token
+	}
+	var out struct {
+		TaskARNs  []string `json:"taskArns"`
+		NextToken string   `json:"nextToken"`
+	}
+	took, err = c.timed(ctx, "ListTasks", in, &out)
+	return out.TaskARNs, out.NextToken, took, err
 }
 
 func (c *cluster) timed(ctx context.Context, operation string, in, out any) (float64, error) {

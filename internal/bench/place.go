@@ -96,21 +96,16 @@ func measurePlacements(ctx context.Context, r *run) error {
 
 // placingOn is placing on a cluster of its own.
 func (r *run) placingOn(ctx context.Context, nodes, services int, more map[string]any, profile string) (rate float64, err error) {
-	c, err := r.cluster(ctx, r.scaled(nodes), nil)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, c.end()) }()
-	if err := c.define(ctx); err != nil {
-		return 0, err
-	}
-	tasks := r.scaled(serviceTasks)
-	return rate, c.spent(tasks*r.Rounds, "task placed, reported running and stopped", number(float64(r.scaled(nodes)))+" nodes", func() error {
-		return c.profiled(ctx, profile, func() error {
-			rate, err = r.placing(ctx, c, tasks, services, more, nil)
-			return err
+	err = r.on(ctx, r.scaled(nodes), nil, func(c *cluster) error {
+		tasks := r.scaled(serviceTasks)
+		return c.spent(tasks*r.Rounds, "task placed, reported running and stopped", number(float64(r.scaled(nodes)))+" nodes", func() error {
+			return c.profiled(ctx, profile, func() error {
+				rate, err = r.placing(ctx, c, tasks, services, more, nil)
+				return err
+			})
 		})
 	})
+	return rate, err
 }
 
 // spreadThenPack is the strategy that ECS's console offers first.
@@ -118,51 +113,45 @@ var spreadThenPack = []any{
 	map[string]any{"type": "spread", "field": "attribute:ecs.availability-zone"}, map[string]any{"type": "binpack", "field": "memory"},
 }
 
-func measureSpread(ctx context.Context, r *run) (err error) {
-	c, err := r.cluster(ctx, r.scaled(1000), nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.end()) }()
-	if err := c.define(ctx); err != nil {
-		return err
-	}
-	tasks := r.scaled(serviceTasks)
-	on := fmt.Sprintf("one service of %s tasks, %s nodes in %d zones, ", number(float64(tasks)), number(float64(r.scaled(1000))), zones)
-	skew := 0
-	rate, err := r.placing(ctx, c, tasks, 1, map[string]any{"placementStrategy": spreadThenPack}, func() error {
-		n, err := c.skew(ctx)
-		skew = max(skew, n)
-		return err
+func measureSpread(ctx context.Context, r *run) error {
+	return r.on(ctx, r.scaled(1000), nil, func(c *cluster) error {
+		tasks := r.scaled(serviceTasks)
+		on := fmt.Sprintf("one service of %s tasks, %s nodes in %d zones, ", number(float64(tasks)), number(float64(r.scaled(1000))), zones)
+		skew := 0
+		rate, err := r.placing(ctx, c, tasks, 1, map[string]any{"placementStrategy": spreadThenPack}, func() error {
+			n, err := c.skew(ctx)
+			skew = max(skew, n)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		r.figure(Figure{With: on + "spread over zones then binpack by memory", Value: rate, Unit: "tasks/s", Goal: 40_000})
+		r.figure(Figure{With: "most tasks in a zone beside the fewest", Value: float64(skew), Unit: "tasks", Goal: 1, AtMost: true})
+		plain, err := r.placing(ctx, c, tasks, 1, nil, nil)
+		if err != nil {
+			return err
+		}
+		r.figure(Figure{With: on + "no strategy", Value: plain, Unit: "tasks/s", Goal: 50_000})
+		member, err := r.placing(ctx, c, tasks, 1, map[string]any{"placementConstraints": []any{
+			map[string]any{"type": "memberOf", "expression": "attribute:ecs.os-type == linux and not(task:group == service:absent) and runningTasksCount < 1000"},
+		}}, nil)
+		if err != nil {
+			return err
+		}
+		r.figure(Figure{With: on + "memberOf with attributes, groups and counts", Value: member, Unit: "tasks/s", Goal: plain / 2, Note: "the goal is half of the rate without"})
+		distinct := min(tasks, r.scaled(1000))
+		rate, err = r.placing(ctx, c, distinct, 1, map[string]any{"placementConstraints": []any{map[string]any{"type": "distinctInstance"}}}, nil)
+		if err != nil {
+			return err
+		}
+		bare, err := r.placing(ctx, c, distinct, 1, nil, nil)
+		if err != nil {
+			return err
+		}
+		r.figure(Figure{With: fmt.Sprintf("one service of %s tasks, as many nodes, distinctInstance", number(float64(distinct))), Value: rate, Unit: "tasks/s", Goal: bare / 2, Note: "the goal is half of the rate of so few tasks without"})
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	r.figure(Figure{With: on + "spread over zones then binpack by memory", Value: rate, Unit: "tasks/s", Goal: 40_000})
-	r.figure(Figure{With: "most tasks in a zone beside the fewest", Value: float64(skew), Unit: "tasks", Goal: 1, AtMost: true})
-	plain, err := r.placing(ctx, c, tasks, 1, nil, nil)
-	if err != nil {
-		return err
-	}
-	r.figure(Figure{With: on + "no strategy", Value: plain, Unit: "tasks/s", Goal: 50_000})
-	member, err := r.placing(ctx, c, tasks, 1, map[string]any{"placementConstraints": []any{
-		map[string]any{"type": "memberOf", "expression": "attribute:ecs.os-type == linux and not(task:group == service:absent) and runningTasksCount < 1000"},
-	}}, nil)
-	if err != nil {
-		return err
-	}
-	r.figure(Figure{With: on + "memberOf with attributes, groups and counts", Value: member, Unit: "tasks/s", Goal: plain / 2, Note: "the goal is half of the rate without"})
-	distinct := min(tasks, r.scaled(1000))
-	rate, err = r.placing(ctx, c, distinct, 1, map[string]any{"placementConstraints": []any{map[string]any{"type": "distinctInstance"}}}, nil)
-	if err != nil {
-		return err
-	}
-	bare, err := r.placing(ctx, c, distinct, 1, nil, nil)
-	if err != nil {
-		return err
-	}
-	r.figure(Figure{With: fmt.Sprintf("one service of %s tasks, as many nodes, distinctInstance", number(float64(distinct))), Value: rate, Unit: "tasks/s", Goal: bare / 2, Note: "the goal is half of the rate of so few tasks without"})
-	return nil
 }
 
 // skew is by how many tasks the zones differ.
@@ -202,23 +191,16 @@ func (c *cluster) skew(ctx context.Context) (int, error) {
 func (c *cluster) allTasks(ctx context.Context, page func([]string) error) error {
 	token := ""
 	for {
-		in := map[string]any{}
-		if token != "" {
-			in["nextToken"] = token
-		}
-		var out struct {
-			TaskARNs  []string `json:"taskArns"`
-			NextToken string   `json:"nextToken"`
-		}
-		if err := c.caller.Call(ctx, "ListTasks", in, &out); err != nil {
+		arns, next, _, err := c.listTasks(ctx, token)
+		if err != nil {
 			return err
 		}
-		if len(out.TaskARNs) > 0 {
-			if err := page(out.TaskARNs); err != nil {
+		if len(arns) > 0 {
+			if err := page(arns); err != nil {
 				return err
 			}
 		}
-		if token = out.NextToken; token == "" {
+		if token = next; token == "" {
 			return nil
 		}
 	}

@@ -39,46 +39,40 @@ func measureRegistrations(ctx context.Context, r *run) (err error) {
 const rest = 60 * time.Second
 
 // measureSteady fills many nodes and then only looks.
-func measureSteady(ctx context.Context, r *run) (err error) {
+func measureSteady(ctx context.Context, r *run) error {
 	nodes, tasks := r.scaled(10_000), r.scaled(200_000)
-	c, err := r.cluster(ctx, nodes, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.end()) }()
-	if err := c.define(ctx); err != nil {
-		return err
-	}
-	if err := c.createServices(ctx, 0, tasks, min(tasks, 100), nil); err != nil {
-		return err
-	}
-	if err := c.runningAll(ctx, tasks); err != nil {
-		return err
-	}
-	for i := range 15 {
-		r.say("coming to rest, %d s", i)
-		if err := sleep(ctx, time.Second); err != nil {
+	return r.on(ctx, nodes, nil, func(c *cluster) error {
+		if err := c.createServices(ctx, 0, tasks, min(tasks, 100), nil); err != nil {
 			return err
 		}
-	}
-	before, err := c.processorTime()
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	for time.Since(begin) < rest {
-		r.say("at rest for %v", time.Since(begin).Round(time.Second))
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := c.runningAll(ctx, tasks); err != nil {
 			return err
 		}
-	}
-	after, err := c.processorTime()
-	if err != nil {
-		return err
-	}
-	with := fmt.Sprintf("%s nodes with heartbeats, %s tasks running", number(float64(nodes)), number(float64(tasks)))
-	r.figure(Figure{With: with + ", of one core", Value: 100 * (after - before).Seconds() / time.Since(begin).Seconds(), Unit: "%", Goal: 15, AtMost: true})
-	return c.memoryFigure(with, 1.5)
+		for i := range 15 {
+			r.say("coming to rest, %d s", i)
+			if err := sleep(ctx, time.Second); err != nil {
+				return err
+			}
+		}
+		before, err := c.processorTime()
+		if err != nil {
+			return err
+		}
+		begin := time.Now()
+		for time.Since(begin) < rest {
+			r.say("at rest for %v", time.Since(begin).Round(time.Second))
+			if err := sleep(ctx, time.Second); err != nil {
+				return err
+			}
+		}
+		after, err := c.processorTime()
+		if err != nil {
+			return err
+		}
+		with := fmt.Sprintf("%s nodes with heartbeats, %s tasks running", number(float64(nodes)), number(float64(tasks)))
+		r.figure(Figure{With: with + ", of one core", Value: 100 * (after - before).Seconds() / time.Since(begin).Seconds(), Unit: "%", Goal: 15, AtMost: true})
+		return c.memoryFigure(with, 1.5)
+	})
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -91,86 +85,75 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // measureKill kills the server and starts it again, and looks whether anything is lost.
-func measureKill(ctx context.Context, r *run) (err error) {
+func measureKill(ctx context.Context, r *run) error {
 	tasks := r.scaled(10_000)
-	c, err := r.cluster(ctx, r.scaled(100), nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.end()) }()
-	if err := c.define(ctx); err != nil {
-		return err
-	}
-	if err := c.service(ctx, "bench", tasks, nil); err != nil {
-		return err
-	}
-	if err := c.runningAll(ctx, tasks); err != nil {
-		return err
-	}
-	var took []float64
-	for round := range r.Rounds {
-		begin := time.Now()
-		c.kill()
-		if err := c.start(ctx); err != nil {
+	return r.on(ctx, r.scaled(100), nil, func(c *cluster) error {
+		if err := c.service(ctx, "bench", tasks, nil); err != nil {
 			return err
 		}
-		// Agents come back by themselves; the task is placed when the first has.
-		for {
-			if _, err = c.runTask(ctx); err == nil {
-				break
-			}
-			if time.Since(begin) > patience {
-				return fmt.Errorf("no task is placed: %w", err)
-			}
-			if err := sleep(ctx, 5*time.Millisecond); err != nil {
+		if err := c.runningAll(ctx, tasks); err != nil {
+			return err
+		}
+		var took []float64
+		for round := range r.Rounds {
+			begin := time.Now()
+			c.kill()
+			if err := c.start(ctx); err != nil {
 				return err
 			}
+			// Agents come back by themselves; the task is placed when the first has.
+			for {
+				_, err := c.runTask(ctx)
+				if err == nil {
+					break
+				}
+				if time.Since(begin) > patience {
+					return fmt.Errorf("no task is placed: %w", err)
+				}
+				if err := sleep(ctx, 5*time.Millisecond); err != nil {
+					return err
+				}
+			}
+			took = append(took, time.Since(begin).Seconds())
+			if err := c.runningAll(ctx, tasks+round+1); err != nil {
+				return fmt.Errorf("after a SIGKILL: %w", err)
+			}
 		}
-		took = append(took, time.Since(begin).Seconds())
-		if err := c.runningAll(ctx, tasks+round+1); err != nil {
-			return fmt.Errorf("after a SIGKILL: %w", err)
-		}
-	}
-	r.figure(Figure{With: fmt.Sprintf("lone server with %s tasks on %s nodes, from SIGKILL until a RunTask is placed", number(float64(tasks)), number(float64(r.scaled(100)))), Value: median(took), Unit: "s", Goal: 1.5, AtMost: true})
-	return nil
+		r.figure(Figure{With: fmt.Sprintf("lone server with %s tasks on %s nodes, from SIGKILL until a RunTask is placed", number(float64(tasks)), number(float64(r.scaled(100)))), Value: median(took), Unit: "s", Goal: 1.5, AtMost: true})
+		return nil
+	})
 }
 
 // measureReconnect restarts the server under many agents.
-func measureReconnect(ctx context.Context, r *run) (err error) {
+func measureReconnect(ctx context.Context, r *run) error {
 	nodes, tasks := r.scaled(10_000), r.scaled(50_000)
-	c, err := r.cluster(ctx, nodes, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.end()) }()
-	if err := c.define(ctx); err != nil {
-		return err
-	}
-	if err := c.createServices(ctx, 0, tasks, 10, nil); err != nil {
-		return err
-	}
-	if err := c.runningAll(ctx, tasks); err != nil {
-		return err
-	}
-	before := c.fleet.Stats()
-	c.kill()
-	if err := c.until(ctx, "nodes are connected yet", 0, func() (int, error) { return int(c.fleet.Stats().Connected), nil }); err != nil {
-		return err
-	}
-	begin := time.Now()
-	if err := c.start(ctx); err != nil {
-		return err
-	}
-	if err := c.until(ctx, "nodes are connected", nodes, func() (int, error) { return int(c.fleet.Stats().Connected), nil }); err != nil {
-		return err
-	}
-	took := time.Since(begin)
-	if err := c.runningAll(ctx, tasks); err != nil {
-		return err
-	}
-	after := c.fleet.Stats()
-	r.figure(Figure{With: number(float64(nodes)) + " agents after a SIGKILL of the server, from its new start until all are connected", Value: took.Seconds(), Unit: "s", Goal: 30, AtMost: true})
-	moved := (after.Assigned - before.Assigned) + (after.Stopped - before.Stopped)
-	r.figure(Figure{With: fmt.Sprintf("of its %s tasks lost or started again", number(float64(tasks))), Value: float64(moved), Unit: "tasks", AtMost: true, Goal: 0.5})
-	return nil
+	return r.on(ctx, nodes, nil, func(c *cluster) error {
+		if err := c.createServices(ctx, 0, tasks, 10, nil); err != nil {
+			return err
+		}
+		if err := c.runningAll(ctx, tasks); err != nil {
+			return err
+		}
+		before := c.fleet.Stats()
+		c.kill()
+		if err := c.until(ctx, "nodes are connected yet", 0, func() (int, error) { return int(c.fleet.Stats().Connected), nil }); err != nil {
+			return err
+		}
+		begin := time.Now()
+		if err := c.start(ctx); err != nil {
+			return err
+		}
+		if err := c.until(ctx, "nodes are connected", nodes, func() (int, error) { return int(c.fleet.Stats().Connected), nil }); err != nil {
+			return err
+		}
+		took := time.Since(begin)
+		if err := c.runningAll(ctx, tasks); err != nil {
+			return err
+		}
+		after := c.fleet.Stats()
+		r.figure(Figure{With: number(float64(nodes)) + " agents after a SIGKILL of the server, from its new start until all are connected", Value: took.Seconds(), Unit: "s", Goal: 30, AtMost: true})
+		moved := (after.Assigned - before.Assigned) + (after.Stopped - before.Stopped)
+		r.figure(Figure{With: fmt.Sprintf("of its %s tasks lost or started again", number(float64(tasks))), Value: float64(moved), Unit: "tasks", AtMost: true, Goal: 0.5})
+		return nil
+	})
 }

@@ -23,7 +23,7 @@ import (
 
 // newEvents makes EventBridge's API, and readies the delivery.
 func (p *plane) newEvents(api *ecsapi.API, outbox *events.Outbox, keeper *secrets.Keeper) (*wire.Service, error) {
-	bridge, err := eventbridge.New(eventbridge.Config{Store: p.store, Outbox: outbox, Keeper: keeper, Place: p.cfg.Place})
+	bridge, err := eventbridge.New(eventbridge.Config{Store: p.store, Outbox: outbox, Keeper: keeper, Place: p.cfg.Place, Log: p.cfg.Log})
 	if err != nil {
 		return nil, err
 	}

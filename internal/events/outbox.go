@@ -147,7 +147,7 @@ func (o *Outbox) want(rules *state.Records[state.EventRule]) kinds {
 
 // mayMatch looks at the pattern's source and detail-type alone: it says too much where they are not plain values.
 func mayMatch(r *state.EventRule) kinds {
-	if r.State == state.RuleDisabled || r.Pattern == "" || len(r.Targets) == 0 {
+	if !r.Listens() {
 		return 0
 	}
 	var p struct {

@@ -129,7 +129,7 @@ func onInstance(p ecs.Place, t *state.Tables, task *ecs.Task, d *taskDetail) {
 	if i == nil {
 		return
 	}
-	if zone, ok := i.Attribute("ecs.availability-zone"); ok {
+	if zone, ok := i.Attribute(ecs.AttributeZone); ok {
 		d.AvailabilityZone = zone
 	}
 	if arch, ok := i.Attribute("ecs.cpu-architecture"); ok {
@@ -176,28 +176,13 @@ func containers(p ecs.Place, t *state.Tables, task *ecs.Task, taskARN string) []
 
 // size adds what a container shows of its definition, as the task overrides it.
 func size(c *containerDetail, d *ecs.ContainerDefinition, o *ecs.TaskOverride) {
-	cpu, memory, reservation := d.Cpu, d.Memory, d.MemoryReservation
-	if o != nil {
-		for i := range o.ContainerOverrides {
-			if given := &o.ContainerOverrides[i]; given.Name == d.Name {
-				if given.Cpu != nil {
-					cpu = *given.Cpu
-				}
-				if given.Memory != nil {
-					memory = given.Memory
-				}
-				if given.MemoryReservation != nil {
-					reservation = given.MemoryReservation
-				}
-			}
-		}
+	d = d.With(o.Container(d.Name))
+	c.Image, c.CPU = d.Image, number(d.Cpu)
+	if d.Memory != nil {
+		c.Memory = number(*d.Memory)
 	}
-	c.Image, c.CPU = d.Image, number(cpu)
-	if memory != nil {
-		c.Memory = number(*memory)
-	}
-	if reservation != nil {
-		c.MemoryReservation = number(*reservation)
+	if d.MemoryReservation != nil {
+		c.MemoryReservation = number(*d.MemoryReservation)
 	}
 }
 

@@ -31,6 +31,11 @@ const (
 	RuleDisabled = "DISABLED"
 )
 
+// Listens tells whether events are matched with the rule.
+func (r *EventRule) Listens() bool {
+	return r.State != RuleDisabled && r.Pattern != "" && len(r.Targets) > 0
+}
+
 // Key is the rule's in its table.
 func (r *EventRule) Key() string { return r.Bus + "/" + r.Name }
 
@@ -156,6 +161,13 @@ type EventBus struct {
 // Key is the bus's in its table.
 func (b *EventBus) Key() string { return b.Name }
 
+// Kinds of login of a connection, by their names at EventBridge.
+const (
+	ConnectionBasic  = "BASIC"
+	ConnectionAPIKey = "API_KEY"
+	ConnectionOAuth  = "OAUTH_CLIENT_CREDENTIALS"
+)
+
 // EventConnection is how API destinations are logged in to.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DescribeConnection.html
 type EventConnection struct {
@@ -163,7 +175,7 @@ type EventConnection struct {
 	// ID ends the connection's ARN, so that one of a name that was used before has another one.
 	ID          string `json:"id"`
 	Description string `json:"description,omitempty"`
-	// Type is BASIC or API_KEY.
+	// Type is ConnectionBasic or ConnectionAPIKey.
 	Type string `json:"type"`
 	// Login is the user's name of BASIC and the header's of API_KEY.
 	Login string `json:"login"`

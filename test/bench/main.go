@@ -48,11 +48,7 @@ func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 7, "how often each is measured")
 	only := flag.String("only", "roadstead,crun,docker,swarm", "which systems")
 	out := flag.String("json", "", "file for the results as JSON")
-	api := flag.Bool("api", false, "measure the control plane's calls in place of containers")
 	flag.Parse()
-	if *api {
-		return apiCalls(ctx)
-	}
 	if os.Geteuid() != 0 {
 		return errors.New("containers need root")
 	}

@@ -21,37 +21,31 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// roadstead is the built binary, driven by the AWS SDK: one RunTask call a task, eight at a time. network is the task
-// definition's network mode.
+// roadstead is the built binary, driven by the AWS SDK: one RunTask call a task, eight at a time.
 type roadstead struct {
 	dir      string
 	cmd      *exec.Cmd
 	client   *ecs.Client
 	endpoint string
-	network  types.NetworkMode
 	tasks    []string
 }
 
+// startRoadstead starts `roadstead up` and waits until it is ready. What it gives is to be closed even on an error.
 func startRoadstead(ctx context.Context) (*roadstead, error) {
 	archives, err := filepath.Glob("bin/images/*.tar")
 	if err != nil || len(archives) == 0 {
 		return nil, errors.New("no bin/images: run make images")
 	}
-	var args []string
-	for _, a := range archives {
-		args = append(args, "--import", a)
-	}
-	return launchRoadstead(ctx, "up", args...)
-}
-
-// launchRoadstead starts "up" or "server" and waits until it is ready. What it gives is to be closed even on an error.
-func launchRoadstead(ctx context.Context, command string, args ...string) (*roadstead, error) {
 	dir, err := os.MkdirTemp("", "bench-rs")
 	if err != nil {
 		return nil, err
 	}
-	r := &roadstead{dir: dir, network: types.NetworkModeHost}
-	r.cmd = exec.Command("bin/roadstead", append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	r := &roadstead{dir: dir}
+	args := []string{"up", "--data-dir", dir, "--listen", "127.0.0.1:0"}
+	for _, a := range archives {
+		args = append(args, "--import", a)
+	}
+	r.cmd = exec.Command("bin/roadstead", args...)
 	log, err := os.Create(filepath.Join(dir, "bench.log"))
 	if err != nil {
 		return r, err
@@ -71,20 +65,20 @@ func launchRoadstead(ctx context.Context, command string, args ...string) (*road
 	}
 	if r.endpoint == "" {
 		said, _ := os.ReadFile(log.Name())
-		return r, fmt.Errorf("roadstead %s did not become ready: %s", command, said)
+		return r, fmt.Errorf("roadstead up did not become ready: %s", said)
 	}
 	go func() { // the rest must be read, or the process would block on a full pipe
 		for scan.Scan() {
 		}
 	}()
-	cfg, err := config.LoadDefaultConfig(ctx, r.profile()...)
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithSharedConfigProfile("roadstead"),
+		config.WithSharedConfigFiles([]string{filepath.Join(r.dir, "aws", "config")}),
+		config.WithSharedCredentialsFiles([]string{filepath.Join(r.dir, "aws", "credentials")}))
 	if err != nil {
 		return r, err
 	}
-	// The SDK's own transport keeps ten connections: with 64 callers it would be the dialling that is measured.
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 64
-	r.client = ecs.NewFromConfig(cfg, func(o *ecs.Options) { o.HTTPClient = &http.Client{Transport: wholeBodies{transport}} })
+	r.client = ecs.NewFromConfig(cfg, func(o *ecs.Options) { o.HTTPClient = &http.Client{Transport: wholeBodies{http.DefaultTransport}} })
 	return r, nil
 }
 
@@ -101,15 +95,6 @@ func (w wholeBodies) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	return w.next.RoundTrip(req)
-}
-
-// profile is how a client of the SDK finds the installation.
-func (r *roadstead) profile() []func(*config.LoadOptions) error {
-	return []func(*config.LoadOptions) error{
-		config.WithSharedConfigProfile("roadstead"),
-		config.WithSharedConfigFiles([]string{filepath.Join(r.dir, "aws", "config")}),
-		config.WithSharedCredentialsFiles([]string{filepath.Join(r.dir, "aws", "credentials")}),
-	}
 }
 
 func (r *roadstead) name() string { return "roadstead" }
@@ -140,7 +125,7 @@ func (r *roadstead) launch(ctx context.Context, n int, addr string) error {
 
 func (r *roadstead) define(ctx context.Context) error {
 	_, err := r.client.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
-		Family: aws.String("bench"), NetworkMode: r.network,
+		Family: aws.String("bench"), NetworkMode: types.NetworkModeHost,
 		ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("c"), Image: aws.String(image), Memory: aws.Int32(16), StopTimeout: aws.Int32(2)}},
 	})
 	return err

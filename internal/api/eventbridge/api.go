@@ -5,12 +5,14 @@ package eventbridge
 
 import (
 	"errors"
+	"log/slog"
 	"reflect"
 	"strings"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 
+	"roadstead.dev/roadstead/internal/api/constraint"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/events"
 	"roadstead.dev/roadstead/internal/fault"
@@ -25,7 +27,7 @@ const (
 	resourceExists fault.Kind = "ResourceAlreadyExistsException"
 )
 
-// Config is what the API needs. All but Now must be set.
+// Config is what the API needs. All but Now and Log must be set.
 type Config struct {
 	Store  *state.Store
 	Outbox *events.Outbox
@@ -33,10 +35,15 @@ type Config struct {
 	Place  ecs.Place
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Log is told of what is stored and cannot be read; nil is none.
+	Log *slog.Logger
 }
 
 // API has the operations as methods, which may be called at once from many goroutines.
-type API struct{ Config }
+type API struct {
+	Config
+	patterns *events.Patterns
+}
 
 // New checks a configuration.
 func New(c Config) (*API, error) {
@@ -46,7 +53,10 @@ func New(c Config) (*API, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &API{c}, nil
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &API{Config: c, patterns: events.NewPatterns(c.Log)}, nil
 }
 
 // Service makes the wire's service of the operations.
@@ -104,13 +114,13 @@ func (a *API) busOf(c *checks, v *string) string {
 		return events.DefaultBus
 	}
 	if strings.HasPrefix(*v, "arn:") {
-		if name, ok := events.BusOfARN(a.Place, *v); ok && busName.MatchString(name) {
+		if name, ok := events.BusOfARN(a.Place, *v); ok && plainName.MatchString(name) {
 			return name
 		}
-		c.add(shown(*v), "eventBusName", "Member must be the ARN of an event bus of this account and region")
+		c.Add(constraint.Shown(*v), "eventBusName", "Member must be the ARN of an event bus of this account and region")
 		return ""
 	}
-	return c.text(v, "eventBusName", 1, 256, busName)
+	return c.Text(v, "eventBusName", busNameForm)
 }
 
 func checkBus(t *state.Tables, name string) error {

@@ -20,7 +20,7 @@ const mostBuses = 100
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateEventBus.html
 func (a *API) CreateEventBus(ctx context.Context, in *sdk.CreateEventBusInput) (*sdk.CreateEventBusOutput, error) {
 	var c checks
-	b := &state.EventBus{Name: c.text(in.Name, "name", 1, 256, busName), Description: c.optional(in.Description, "description", 0, 512, nil), Created: a.now(), Modified: a.now()}
+	b := &state.EventBus{Name: c.Text(in.Name, "name", busNameForm), Description: c.Optional(in.Description, "description", descriptionForm), Created: a.now(), Modified: a.now()}
 	err := first(c.err(), unsupported(in.EventSourceName != nil, "EventSourceName"), unsupported(in.DeadLetterConfig != nil, "DeadLetterConfig"),
 		unsupported(in.KmsKeyIdentifier != nil, "KmsKeyIdentifier"), unsupported(in.LogConfig != nil, "LogConfig"))
 	if err != nil {
@@ -50,7 +50,7 @@ func (a *API) CreateEventBus(ctx context.Context, in *sdk.CreateEventBusInput) (
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_UpdateEventBus.html
 func (a *API) UpdateEventBus(ctx context.Context, in *sdk.UpdateEventBusInput) (*sdk.UpdateEventBusOutput, error) {
 	var c checks
-	name, description := a.busOf(&c, in.Name), c.optional(in.Description, "description", 0, 512, nil)
+	name, description := a.busOf(&c, in.Name), c.Optional(in.Description, "description", descriptionForm)
 	err := first(c.err(), unsupported(in.DeadLetterConfig != nil, "DeadLetterConfig"), unsupported(in.KmsKeyIdentifier != nil, "KmsKeyIdentifier"),
 		unsupported(in.LogConfig != nil, "LogConfig"), unsupported(name == events.DefaultBus, "A change of the default event bus"))
 	if err != nil {
@@ -100,7 +100,7 @@ func (a *API) wireBus(b *state.EventBus) types.EventBus {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListEventBuses.html
 func (a *API) ListEventBuses(_ context.Context, in *sdk.ListEventBusesInput) (*sdk.ListEventBusesOutput, error) {
 	var c checks
-	prefix, p := c.optional(in.NamePrefix, "namePrefix", 1, 256, busName), pageOf(&c, in.Limit, in.NextToken)
+	prefix, p := c.Optional(in.NamePrefix, "namePrefix", busNameForm), pageOf(&c, in.Limit, in.NextToken)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func withDefault(t *state.Tables) iter.Seq[*state.EventBus] {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteEventBus.html
 func (a *API) DeleteEventBus(ctx context.Context, in *sdk.DeleteEventBusInput) (*sdk.DeleteEventBusOutput, error) {
 	var c checks
-	name := c.text(in.Name, "name", 1, 256, busName)
+	name := c.Text(in.Name, "name", busNameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -5,104 +5,39 @@ import (
 	"fmt"
 	"iter"
 	"regexp"
-	"strings"
-	"unicode/utf8"
 
+	"roadstead.dev/roadstead/internal/api/constraint"
 	"roadstead.dev/roadstead/internal/fault"
 )
 
-// The forms of names.
+// The forms of members.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
 var (
-	plainName = regexp.MustCompile(`^[\.\-_A-Za-z0-9]+$`)
-	busName   = regexp.MustCompile(`^[\.\-_A-Za-z0-9]+$`)
+	plainName       = regexp.MustCompile(`^[\.\-_A-Za-z0-9]+$`)
+	nameForm        = constraint.Form{Min: 1, Max: 64, Pattern: plainName}
+	busNameForm     = constraint.Form{Min: 1, Max: 256, Pattern: plainName}
+	descriptionForm = constraint.Form{Max: 512}
+	arnForm         = constraint.Form{Min: 1, Max: 1600}
+	patternForm     = constraint.Form{Max: 4096}
+	scheduleForm    = constraint.Form{Max: 256}
+	endpointForm    = constraint.Form{Min: 1, Max: 2048}
+	tagKeyForm      = constraint.Form{Min: 1, Max: 128}
+	tagValueForm    = constraint.Form{Max: 256}
 )
 
-// checks gathers what is wrong with a request's members, and says it in the words of AWS's own validation.
-type checks struct{ wrong []string }
+// checks gathers what is wrong with a request's members.
+type checks struct{ constraint.Checks }
 
-func (c *checks) add(value, member, constraint string) {
-	c.wrong = append(c.wrong, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s", value, member, constraint))
-}
-
-func (c *checks) err() error {
-	switch n := len(c.wrong); n {
-	case 0:
-		return nil
-	case 1:
-		return fault.New(fault.Validation, "1 validation error detected: %s", c.wrong[0])
-	default:
-		return fault.New(fault.Validation, "%d validation errors detected: %s", n, strings.Join(c.wrong, "; "))
-	}
-}
-
-// shown is a value as it is said back: what is long is cut.
-func shown(v string) string {
-	const most = 256
-	if len(v) > most {
-		v = strings.ToValidUTF8(v[:most], "") + "..."
-	}
-	return "'" + v + "'"
-}
-
-// text checks a member that must be there, and gives it. Bounds are in characters.
-func (c *checks) text(v *string, member string, least, most int, form *regexp.Regexp) string {
-	if v == nil {
-		c.add("null", member, "Member must not be null")
-		return ""
-	}
-	n := utf8.RuneCountInString(*v)
-	if n < least {
-		c.add(shown(*v), member, fmt.Sprintf("Member must have length greater than or equal to %d", least))
-	}
-	if n > most {
-		c.add(shown(*v), member, fmt.Sprintf("Member must have length less than or equal to %d", most))
-	}
-	if form != nil && n > 0 && !form.MatchString(*v) {
-		c.add(shown(*v), member, "Member must satisfy regular expression pattern: "+strings.Trim(form.String(), "^$"))
-	}
-	return *v
-}
-
-// optional checks a member if it is there.
-func (c *checks) optional(v *string, member string, least, most int, form *regexp.Regexp) string {
-	if v == nil {
-		return ""
-	}
-	return c.text(v, member, least, most, form)
-}
+func (c *checks) err() error { return c.Err(fault.Validation) }
 
 // number checks a number if it is there.
 func (c *checks) number(v *int32, member string, least, most int32) {
-	if v == nil {
-		return
-	}
-	if *v < least {
-		c.add(fmt.Sprintf("'%d'", *v), member, fmt.Sprintf("Member must have value greater than or equal to %d", least))
-	}
-	if *v > most {
-		c.add(fmt.Sprintf("'%d'", *v), member, fmt.Sprintf("Member must have value less than or equal to %d", most))
-	}
+	constraint.Number(&c.Checks, v, member, least, most, 0)
 }
 
-// count checks how many a list has.
-func (c *checks) count(n int, member string, least, most int) {
-	if n < least {
-		c.add("'[]'", member, fmt.Sprintf("Member must have length greater than or equal to %d", least))
-	}
-	if n > most {
-		c.add(fmt.Sprintf("'[%d elements]'", n), member, fmt.Sprintf("Member must have length less than or equal to %d", most))
-	}
-}
-
-// enum checks a member that has few values; "" stands for absent.
-func (c *checks) enum(v, member string, values ...string) {
-	for _, one := range values {
-		if v == one || v == "" {
-			return
-		}
-	}
-	c.add(shown(v), member, "Member must satisfy enum value set: ["+strings.Join(values, ", ")+"]")
+// list checks how many a list has.
+func (c *checks) list(n int, member string, least, most int) {
+	c.Count(n, fmt.Sprintf("'[%d elements]'", n), member, least, most)
 }
 
 // unsupported refuses a member that has no effect here.
@@ -130,15 +65,11 @@ type page struct {
 }
 
 func pageOf(c *checks, limit *int32, token *string) page {
-	p := page{limit: 100}
-	c.number(limit, "limit", 1, 100)
-	if limit != nil {
-		p.limit = int(*limit)
-	}
+	p := page{limit: int(constraint.Number(&c.Checks, limit, "limit", 1, 100, 100))}
 	if token != nil {
 		b, err := base64.RawURLEncoding.DecodeString(*token)
 		if err != nil || len(b) == 0 {
-			c.add(shown(*token), "nextToken", "Member must be a token that was given")
+			c.Add(constraint.Shown(*token), "nextToken", "Member must be a token that was given")
 		}
 		p.after = string(b)
 	}

@@ -10,16 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/google/uuid"
 
+	"roadstead.dev/roadstead/internal/api/constraint"
 	"roadstead.dev/roadstead/internal/events"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/state"
-)
-
-// Kinds of login.
-const (
-	typeBasic  = "BASIC"
-	typeAPIKey = "API_KEY"
-	typeOAuth  = "OAUTH_CLIENT_CREDENTIALS"
 )
 
 // mostConnections is a quota of EventBridge's, of connections and of API destinations.
@@ -52,7 +46,7 @@ func checkHeader(name, value string) error {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
 	})
 	if name == "" || bad || slices.Contains(own, canonical) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return fault.New(fault.Validation, "The header %s can't be set.", shown(name))
+		return fault.New(fault.Validation, "The header %s can't be set.", constraint.Shown(name))
 	}
 	return nil
 }
@@ -69,15 +63,15 @@ func (l *login) read(c *state.EventConnection, with *events.Credentials) error {
 	if l.value != nil {
 		with.Value = *l.value
 	}
-	wrong.text(&c.Login, "authParameters.name", 1, 512, nil)
+	wrong.Text(&c.Login, "authParameters.name", constraint.Form{Min: 1, Max: 512})
 	if with.Value == "" || len(with.Value) > 512 {
 		// The value itself is not said back.
-		wrong.add("'***'", "authParameters.value", "Member must have length between 1 and 512")
+		wrong.Add("'***'", "authParameters.value", "Member must have length between 1 and 512")
 	}
 	if err := wrong.err(); err != nil {
 		return err
 	}
-	if c.Type == typeAPIKey {
+	if c.Type == state.ConnectionAPIKey {
 		if err := checkHeader(c.Login, with.Value); err != nil {
 			return err
 		}
@@ -122,26 +116,26 @@ func (l *login) read(c *state.EventConnection, with *events.Credentials) error {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateConnection.html
 func (a *API) CreateConnection(ctx context.Context, in *sdk.CreateConnectionInput) (*sdk.CreateConnectionOutput, error) {
 	var c checks
-	made := &state.EventConnection{Name: c.text(in.Name, "name", 1, 64, plainName), ID: uuid.NewString(), Description: c.optional(in.Description, "description", 0, 512, nil),
+	made := &state.EventConnection{Name: c.Text(in.Name, "name", nameForm), ID: uuid.NewString(), Description: c.Optional(in.Description, "description", descriptionForm),
 		Type: string(in.AuthorizationType), Created: a.now(), Modified: a.now()}
-	c.enum(made.Type, "authorizationType", typeBasic, typeOAuth, typeAPIKey)
+	c.Enum(made.Type, "authorizationType", state.ConnectionBasic, state.ConnectionOAuth, state.ConnectionAPIKey)
 	if in.AuthParameters == nil {
-		c.add("null", "authParameters", "Member must not be null")
+		c.Add("null", "authParameters", "Member must not be null")
 	}
 	if err := c.err(); err != nil {
 		return nil, err
 	}
 	p := in.AuthParameters
-	err := first(unsupported(made.Type == typeOAuth || p.OAuthParameters != nil, typeOAuth), unsupported(in.KmsKeyIdentifier != nil, "KmsKeyIdentifier"),
+	err := first(unsupported(made.Type == state.ConnectionOAuth || p.OAuthParameters != nil, state.ConnectionOAuth), unsupported(in.KmsKeyIdentifier != nil, "KmsKeyIdentifier"),
 		unsupported(in.InvocationConnectivityParameters != nil || p.ConnectivityParameters != nil, "ConnectivityParameters"))
 	if err != nil {
 		return nil, err
 	}
 	l := login{parameters: p.InvocationHttpParameters}
 	switch {
-	case made.Type == typeBasic && p.BasicAuthParameters != nil && p.ApiKeyAuthParameters == nil:
+	case made.Type == state.ConnectionBasic && p.BasicAuthParameters != nil && p.ApiKeyAuthParameters == nil:
 		l.name, l.value = p.BasicAuthParameters.Username, p.BasicAuthParameters.Password
-	case made.Type == typeAPIKey && p.ApiKeyAuthParameters != nil && p.BasicAuthParameters == nil:
+	case made.Type == state.ConnectionAPIKey && p.ApiKeyAuthParameters != nil && p.BasicAuthParameters == nil:
 		l.name, l.value = p.ApiKeyAuthParameters.ApiKeyName, p.ApiKeyAuthParameters.ApiKeyValue
 	default:
 		return nil, fault.New(fault.Validation, "AuthParameters must be those of the AuthorizationType.")
@@ -174,14 +168,14 @@ func (a *API) CreateConnection(ctx context.Context, in *sdk.CreateConnectionInpu
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_UpdateConnection.html
 func (a *API) UpdateConnection(ctx context.Context, in *sdk.UpdateConnectionInput) (*sdk.UpdateConnectionOutput, error) {
 	var c checks
-	name, l := c.text(in.Name, "name", 1, 64, plainName), login{kind: string(in.AuthorizationType)}
-	c.optional(in.Description, "description", 0, 512, nil)
-	c.enum(l.kind, "authorizationType", typeBasic, typeOAuth, typeAPIKey)
+	name, l := c.Text(in.Name, "name", nameForm), login{kind: string(in.AuthorizationType)}
+	c.Optional(in.Description, "description", descriptionForm)
+	c.Enum(l.kind, "authorizationType", state.ConnectionBasic, state.ConnectionOAuth, state.ConnectionAPIKey)
 	p := in.AuthParameters
 	if p == nil {
 		p = &types.UpdateConnectionAuthRequestParameters{}
 	}
-	err := first(c.err(), unsupported(l.kind == typeOAuth || p.OAuthParameters != nil, typeOAuth), unsupported(in.KmsKeyIdentifier != nil, "KmsKeyIdentifier"),
+	err := first(c.err(), unsupported(l.kind == state.ConnectionOAuth || p.OAuthParameters != nil, state.ConnectionOAuth), unsupported(in.KmsKeyIdentifier != nil, "KmsKeyIdentifier"),
 		unsupported(in.InvocationConnectivityParameters != nil || p.ConnectivityParameters != nil, "ConnectivityParameters"))
 	if err != nil {
 		return nil, err
@@ -244,7 +238,7 @@ func (a *API) wireConnection(c *state.EventConnection) types.Connection {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DescribeConnection.html
 func (a *API) DescribeConnection(_ context.Context, in *sdk.DescribeConnectionInput) (*sdk.DescribeConnectionOutput, error) {
 	var wrong checks
-	name := wrong.text(in.Name, "name", 1, 64, plainName)
+	name := wrong.Text(in.Name, "name", nameForm)
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
@@ -253,7 +247,7 @@ func (a *API) DescribeConnection(_ context.Context, in *sdk.DescribeConnectionIn
 		return nil, err
 	}
 	p := &types.ConnectionAuthResponseParameters{}
-	if c.Type == typeBasic {
+	if c.Type == state.ConnectionBasic {
 		p.BasicAuthParameters = &types.ConnectionBasicAuthResponseParameters{Username: &c.Login}
 	} else {
 		p.ApiKeyAuthParameters = &types.ConnectionApiKeyAuthResponseParameters{ApiKeyName: &c.Login}
@@ -282,7 +276,7 @@ func (a *API) DescribeConnection(_ context.Context, in *sdk.DescribeConnectionIn
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListConnections.html
 func (a *API) ListConnections(_ context.Context, in *sdk.ListConnectionsInput) (*sdk.ListConnectionsOutput, error) {
 	var c checks
-	prefix, p := c.optional(in.NamePrefix, "namePrefix", 1, 64, plainName), pageOf(&c, in.Limit, in.NextToken)
+	prefix, p := c.Optional(in.NamePrefix, "namePrefix", nameForm), pageOf(&c, in.Limit, in.NextToken)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -297,7 +291,7 @@ func (a *API) ListConnections(_ context.Context, in *sdk.ListConnectionsInput) (
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteConnection.html
 func (a *API) DeleteConnection(ctx context.Context, in *sdk.DeleteConnectionInput) (*sdk.DeleteConnectionOutput, error) {
 	var c checks
-	name := c.text(in.Name, "name", 1, 64, plainName)
+	name := c.Text(in.Name, "name", nameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -33,14 +33,14 @@ func checkEndpoint(text string) error {
 func (a *API) CreateApiDestination(ctx context.Context, in *sdk.CreateApiDestinationInput) (*sdk.CreateApiDestinationOutput, error) {
 	var c checks
 	d := &state.EventDestination{
-		Name: c.text(in.Name, "name", 1, 64, plainName), ID: uuid.NewString(), Description: c.optional(in.Description, "description", 0, 512, nil),
-		Method: string(in.HttpMethod), Endpoint: c.text(in.InvocationEndpoint, "invocationEndpoint", 1, 2048, nil), Rate: defaultRate, Created: a.now(), Modified: a.now(),
+		Name: c.Text(in.Name, "name", nameForm), ID: uuid.NewString(), Description: c.Optional(in.Description, "description", descriptionForm),
+		Method: string(in.HttpMethod), Endpoint: c.Text(in.InvocationEndpoint, "invocationEndpoint", endpointForm), Rate: defaultRate, Created: a.now(), Modified: a.now(),
 	}
-	arn := c.text(in.ConnectionArn, "connectionArn", 1, 1600, nil)
+	arn := c.Text(in.ConnectionArn, "connectionArn", arnForm)
 	if d.Method == "" {
-		c.add("null", "httpMethod", "Member must not be null")
+		c.Add("null", "httpMethod", "Member must not be null")
 	}
-	c.enum(d.Method, "httpMethod", methods...)
+	c.Enum(d.Method, "httpMethod", methods...)
 	c.number(in.InvocationRateLimitPerSecond, "invocationRateLimitPerSecond", 1, 10_000)
 	if in.InvocationRateLimitPerSecond != nil {
 		d.Rate = *in.InvocationRateLimitPerSecond
@@ -76,10 +76,10 @@ func (a *API) CreateApiDestination(ctx context.Context, in *sdk.CreateApiDestina
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_UpdateApiDestination.html
 func (a *API) UpdateApiDestination(ctx context.Context, in *sdk.UpdateApiDestinationInput) (*sdk.UpdateApiDestinationOutput, error) {
 	var c checks
-	name := c.text(in.Name, "name", 1, 64, plainName)
-	c.optional(in.Description, "description", 0, 512, nil)
-	c.optional(in.InvocationEndpoint, "invocationEndpoint", 1, 2048, nil)
-	c.enum(string(in.HttpMethod), "httpMethod", methods...)
+	name := c.Text(in.Name, "name", nameForm)
+	c.Optional(in.Description, "description", descriptionForm)
+	c.Optional(in.InvocationEndpoint, "invocationEndpoint", endpointForm)
+	c.Enum(string(in.HttpMethod), "httpMethod", methods...)
 	c.number(in.InvocationRateLimitPerSecond, "invocationRateLimitPerSecond", 1, 10_000)
 	if err := c.err(); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (a *API) wireDestination(t *state.Tables) func(*state.EventDestination) typ
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DescribeApiDestination.html
 func (a *API) DescribeApiDestination(_ context.Context, in *sdk.DescribeApiDestinationInput) (*sdk.DescribeApiDestinationOutput, error) {
 	var c checks
-	name, t := c.text(in.Name, "name", 1, 64, plainName), a.tables()
+	name, t := c.Text(in.Name, "name", nameForm), a.tables()
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (a *API) DescribeApiDestination(_ context.Context, in *sdk.DescribeApiDesti
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListApiDestinations.html
 func (a *API) ListApiDestinations(_ context.Context, in *sdk.ListApiDestinationsInput) (*sdk.ListApiDestinationsOutput, error) {
 	var c checks
-	prefix, p, t := c.optional(in.NamePrefix, "namePrefix", 1, 64, plainName), pageOf(&c, in.Limit, in.NextToken), a.tables()
+	prefix, p, t := c.Optional(in.NamePrefix, "namePrefix", nameForm), pageOf(&c, in.Limit, in.NextToken), a.tables()
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (a *API) ListApiDestinations(_ context.Context, in *sdk.ListApiDestinations
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteApiDestination.html
 func (a *API) DeleteApiDestination(ctx context.Context, in *sdk.DeleteApiDestinationInput) (*sdk.DeleteApiDestinationOutput, error) {
 	var c checks
-	name := c.text(in.Name, "name", 1, 64, plainName)
+	name := c.Text(in.Name, "name", nameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/google/uuid"
 
+	"roadstead.dev/roadstead/internal/api/constraint"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/events"
 	"roadstead.dev/roadstead/internal/events/pattern"
@@ -23,7 +24,7 @@ const mostEventBytes = 256 << 10
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_TestEventPattern.html
 func (a *API) TestEventPattern(_ context.Context, in *sdk.TestEventPatternInput) (*sdk.TestEventPatternOutput, error) {
 	var c checks
-	text, event := c.text(in.EventPattern, "eventPattern", 0, mostPattern, nil), c.text(in.Event, "event", 0, 1<<20, nil)
+	text, event := c.Text(in.EventPattern, "eventPattern", patternForm), c.Text(in.Event, "event", constraint.Form{Max: 1 << 20})
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (a *API) TestEventPattern(_ context.Context, in *sdk.TestEventPatternInput)
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 func (a *API) PutEvents(ctx context.Context, in *sdk.PutEventsInput) (*sdk.PutEventsOutput, error) {
 	var c checks
-	c.count(len(in.Entries), "entries", 1, 10)
+	c.list(len(in.Entries), "entries", 1, 10)
 	if err := first(c.err(), unsupported(in.EndpointId != nil, "EndpointId")); err != nil {
 		return nil, err
 	}
@@ -130,25 +131,9 @@ func (a *API) readEntry(in *types.PutEventsRequestEntry) (change *state.EventCha
 	if err != nil {
 		return nil, "", "MalformedDetail", "Detail is malformed."
 	}
-	if !wanted(t, bus, text) {
+	// What no rule asks for is not written.
+	if rules, err := a.patterns.Matching(t.EventRules, bus, text); err != nil || len(rules) == 0 {
 		return nil, e.ID, "", ""
 	}
 	return &state.EventChange{Event: text, Bus: bus}, e.ID, "", ""
-}
-
-// wanted tells whether some rule asks for an event, so that what none does is not written.
-func wanted(t *state.Tables, bus, text string) bool {
-	event, err := pattern.Decode(text)
-	if err != nil {
-		return false
-	}
-	for r := range t.EventRules.Under(bus) {
-		if r.State == state.RuleDisabled || r.Pattern == "" || len(r.Targets) == 0 {
-			continue
-		}
-		if p, err := pattern.Parse(r.Pattern); err == nil && p.Match(event) {
-			return true
-		}
-	}
-	return false
 }

@@ -36,12 +36,12 @@ func parsePattern(text string) (*pattern.Pattern, error) {
 func (a *API) PutRule(ctx context.Context, in *sdk.PutRuleInput) (*sdk.PutRuleOutput, error) {
 	var c checks
 	r := &state.EventRule{
-		Bus: a.busOf(&c, in.EventBusName), Name: c.text(in.Name, "name", 1, 64, plainName),
-		Description: c.optional(in.Description, "description", 0, 512, nil), RoleARN: c.optional(in.RoleArn, "roleArn", 1, 1600, nil),
-		Pattern: c.optional(in.EventPattern, "eventPattern", 0, mostPattern, nil), Schedule: c.optional(in.ScheduleExpression, "scheduleExpression", 0, 256, nil),
+		Bus: a.busOf(&c, in.EventBusName), Name: c.Text(in.Name, "name", nameForm),
+		Description: c.Optional(in.Description, "description", descriptionForm), RoleARN: c.Optional(in.RoleArn, "roleArn", arnForm),
+		Pattern: c.Optional(in.EventPattern, "eventPattern", patternForm), Schedule: c.Optional(in.ScheduleExpression, "scheduleExpression", scheduleForm),
 		State: string(in.State), Created: a.now(),
 	}
-	c.enum(r.State, "state", "ENABLED", "DISABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")
+	c.Enum(r.State, "state", "ENABLED", "DISABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (a *API) DescribeRule(_ context.Context, in *sdk.DescribeRuleInput) (*sdk.D
 
 func (a *API) ruleName(bus, name *string) (string, string, error) {
 	var c checks
-	b, n := a.busOf(&c, bus), c.text(name, "name", 1, 64, plainName)
+	b, n := a.busOf(&c, bus), c.Text(name, "name", nameForm)
 	return b, n, c.err()
 }
 
@@ -157,7 +157,7 @@ func (a *API) wireRule(r *state.EventRule) types.Rule {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRules.html
 func (a *API) ListRules(_ context.Context, in *sdk.ListRulesInput) (*sdk.ListRulesOutput, error) {
 	var c checks
-	bus, prefix, p := a.busOf(&c, in.EventBusName), c.optional(in.NamePrefix, "namePrefix", 1, 64, plainName), pageOf(&c, in.Limit, in.NextToken)
+	bus, prefix, p := a.busOf(&c, in.EventBusName), c.Optional(in.NamePrefix, "namePrefix", nameForm), pageOf(&c, in.Limit, in.NextToken)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

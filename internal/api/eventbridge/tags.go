@@ -23,7 +23,7 @@ func mergeTags(old []ecs.Tag, more []types.Tag) ([]ecs.Tag, error) {
 	var c checks
 	out := slices.Clone(old)
 	for _, t := range more {
-		tag := ecs.Tag{Key: c.text(t.Key, "tags.member.key", 1, 128, nil), Value: c.text(t.Value, "tags.member.value", 0, 256, nil)}
+		tag := ecs.Tag{Key: c.Text(t.Key, "tags.member.key", tagKeyForm), Value: c.Text(t.Value, "tags.member.value", tagValueForm)}
 		if reservedTag.MatchString(tag.Key) {
 			return nil, fault.New(fault.Validation, "Tag keys that begin with aws: are reserved.")
 		}
@@ -42,48 +42,43 @@ func mergeTags(old []ecs.Tag, more []types.Tag) ([]ecs.Tag, error) {
 	return out, nil
 }
 
-// tagged reads and, where set is not nil, changes the tags of the rule or bus that an ARN names.
-func (a *API) tagged(t *state.Tables, arn string, set func([]ecs.Tag) error) error {
+// tagged finds the tags of the rule or bus that an ARN names. In an update, put writes others; from a view it is not called.
+func (a *API) tagged(t *state.Tables, arn string) (tags []ecs.Tag, put func([]ecs.Tag), err error) {
 	if key, ok := events.RuleOfARN(a.Place, arn); ok {
-		if r := t.EventRules.Get(key); r != nil {
-			return set(r.Tags)
+		r := t.EventRules.Get(key)
+		if r == nil {
+			return nil, nil, fault.New(fault.ResourceNotFound, "Rule %s does not exist.", arn)
 		}
-		return fault.New(fault.ResourceNotFound, "Rule %s does not exist.", arn)
+		return r.Tags, func(tags []ecs.Tag) { n := *r; n.Tags = tags; t.EventRules.Put(&n) }, nil
 	}
 	if name, ok := events.BusOfARN(a.Place, arn); ok {
-		if b := t.EventBuses.Get(name); b != nil {
-			return set(b.Tags)
+		b := t.EventBuses.Get(name)
+		if b == nil {
+			return nil, nil, fault.New(fault.ResourceNotFound, "Event bus %s does not exist.", name)
 		}
-		return fault.New(fault.ResourceNotFound, "Event bus %s does not exist.", name)
+		return b.Tags, func(tags []ecs.Tag) { n := *b; n.Tags = tags; t.EventBuses.Put(&n) }, nil
 	}
-	return fault.New(fault.Validation, "Parameter ResourceARN is not valid: it is not the ARN of a rule or of an event bus of one's own.")
+	return nil, nil, fault.New(fault.Validation, "Parameter ResourceARN is not valid: it is not the ARN of a rule or of an event bus of one's own.")
 }
 
 // change puts other tags.
 func (a *API) change(ctx context.Context, arn *string, to func([]ecs.Tag) ([]ecs.Tag, error)) error {
 	var c checks
-	name := c.text(arn, "resourceARN", 1, 1600, nil)
+	name := c.Text(arn, "resourceARN", arnForm)
 	if err := c.err(); err != nil {
 		return err
 	}
 	return a.Store.Update(ctx, func(tx *state.Tx) error {
-		return a.tagged(&tx.Tables, name, func(old []ecs.Tag) error {
-			tags, err := to(old)
-			if err != nil {
-				return err
-			}
-			if key, ok := events.RuleOfARN(a.Place, name); ok {
-				r := *tx.EventRules.Get(key)
-				r.Tags = tags
-				tx.EventRules.Put(&r)
-				return nil
-			}
-			bus, _ := events.BusOfARN(a.Place, name)
-			b := *tx.EventBuses.Get(bus)
-			b.Tags = tags
-			tx.EventBuses.Put(&b)
-			return nil
-		})
+		old, put, err := a.tagged(&tx.Tables, name)
+		if err != nil {
+			return err
+		}
+		tags, err := to(old)
+		if err != nil {
+			return err
+		}
+		put(tags)
+		return nil
 	})
 }
 
@@ -112,19 +107,17 @@ func (a *API) UntagResource(ctx context.Context, in *sdk.UntagResourceInput) (*s
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTagsForResource.html
 func (a *API) ListTagsForResource(_ context.Context, in *sdk.ListTagsForResourceInput) (*sdk.ListTagsForResourceOutput, error) {
 	var c checks
-	name := c.text(in.ResourceARN, "resourceARN", 1, 1600, nil)
+	name := c.Text(in.ResourceARN, "resourceARN", arnForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	out := &sdk.ListTagsForResourceOutput{Tags: []types.Tag{}}
-	err := a.tagged(a.tables(), name, func(tags []ecs.Tag) error {
-		for _, t := range tags {
-			out.Tags = append(out.Tags, types.Tag{Key: &t.Key, Value: &t.Value})
-		}
-		return nil
-	})
+	tags, _, err := a.tagged(a.tables(), name)
 	if err != nil {
 		return nil, err
+	}
+	out := &sdk.ListTagsForResourceOutput{Tags: make([]types.Tag, len(tags))}
+	for i := range tags {
+		out.Tags[i] = types.Tag{Key: &tags[i].Key, Value: &tags[i].Value}
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
+	"roadstead.dev/roadstead/internal/api/constraint"
 	"roadstead.dev/roadstead/internal/api/mirror"
 	"roadstead.dev/roadstead/internal/events"
 	"roadstead.dev/roadstead/internal/events/transform"
@@ -23,8 +24,8 @@ const mostTargets = 5
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutTargets.html
 func (a *API) PutTargets(ctx context.Context, in *sdk.PutTargetsInput) (*sdk.PutTargetsOutput, error) {
 	var c checks
-	bus, name := a.busOf(&c, in.EventBusName), c.text(in.Rule, "rule", 1, 64, plainName)
-	c.count(len(in.Targets), "targets", 1, 100)
+	bus, name := a.busOf(&c, in.EventBusName), c.Text(in.Rule, "rule", nameForm)
+	c.list(len(in.Targets), "targets", 1, 100)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -68,11 +69,11 @@ func (a *API) PutTargets(ctx context.Context, in *sdk.PutTargetsInput) (*sdk.Put
 func (a *API) readTarget(in *types.Target) (state.EventTarget, error) {
 	var c checks
 	t := state.EventTarget{
-		ID: c.text(in.Id, "targets.member.id", 1, 64, plainName), ARN: c.text(in.Arn, "targets.member.arn", 1, 1600, nil),
-		RoleARN: c.optional(in.RoleArn, "targets.member.roleArn", 1, 1600, nil), Input: in.Input, InputPath: in.InputPath,
+		ID: c.Text(in.Id, "targets.member.id", nameForm), ARN: c.Text(in.Arn, "targets.member.arn", arnForm),
+		RoleARN: c.Optional(in.RoleArn, "targets.member.roleArn", arnForm), Input: in.Input, InputPath: in.InputPath,
 	}
-	c.optional(in.Input, "targets.member.input", 0, 8192, nil)
-	c.optional(in.InputPath, "targets.member.inputPath", 0, 256, nil)
+	c.Optional(in.Input, "targets.member.input", constraint.Form{Max: 8192})
+	c.Optional(in.InputPath, "targets.member.inputPath", constraint.Form{Max: 256})
 	if p := in.RetryPolicy; p != nil {
 		c.number(p.MaximumEventAgeInSeconds, "targets.member.retryPolicy.maximumEventAgeInSeconds", 60, 86400)
 		c.number(p.MaximumRetryAttempts, "targets.member.retryPolicy.maximumRetryAttempts", 0, 185)
@@ -110,8 +111,8 @@ func readInput(t *state.EventTarget, in *types.Target) error {
 		return nil
 	}
 	var c checks
-	template := c.text(x.InputTemplate, "targets.member.inputTransformer.inputTemplate", 1, 8192, nil)
-	c.count(len(x.InputPathsMap), "targets.member.inputTransformer.inputPathsMap", 0, 100)
+	template := c.Text(x.InputTemplate, "targets.member.inputTransformer.inputTemplate", constraint.Form{Min: 1, Max: 8192})
+	c.list(len(x.InputPathsMap), "targets.member.inputTransformer.inputPathsMap", 0, 100)
 	if err := c.err(); err != nil {
 		return err
 	}
@@ -155,11 +156,11 @@ func (a *API) readKind(t *state.EventTarget, in *types.Target) error {
 func readTask(t *state.EventTarget, in *types.EcsParameters) error {
 	var c checks
 	task := mirror.Of[state.EventTask](in)
-	task.ReferenceID = c.optional(in.ReferenceId, "targets.member.ecsParameters.referenceId", 0, 1024, nil)
-	task.Definition, task.Count = c.text(in.TaskDefinitionArn, "targets.member.ecsParameters.taskDefinitionArn", 1, 1600, nil), 1
+	task.ReferenceID = c.Optional(in.ReferenceId, "targets.member.ecsParameters.referenceId", constraint.Form{Max: 1024})
+	task.Definition, task.Count = c.Text(in.TaskDefinitionArn, "targets.member.ecsParameters.taskDefinitionArn", arnForm), 1
 	c.number(in.TaskCount, "targets.member.ecsParameters.taskCount", 1, 10)
-	c.enum(task.LaunchType, "targets.member.ecsParameters.launchType", "EC2", "FARGATE", "EXTERNAL")
-	c.enum(task.PropagateTags, "targets.member.ecsParameters.propagateTags", "TASK_DEFINITION")
+	c.Enum(task.LaunchType, "targets.member.ecsParameters.launchType", "EC2", "FARGATE", "EXTERNAL")
+	c.Enum(task.PropagateTags, "targets.member.ecsParameters.propagateTags", "TASK_DEFINITION")
 	if err := c.err(); err != nil {
 		return err
 	}
@@ -178,8 +179,8 @@ func readTask(t *state.EventTarget, in *types.EcsParameters) error {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RemoveTargets.html
 func (a *API) RemoveTargets(ctx context.Context, in *sdk.RemoveTargetsInput) (*sdk.RemoveTargetsOutput, error) {
 	var c checks
-	bus, name := a.busOf(&c, in.EventBusName), c.text(in.Rule, "rule", 1, 64, plainName)
-	c.count(len(in.Ids), "ids", 1, 100)
+	bus, name := a.busOf(&c, in.EventBusName), c.Text(in.Rule, "rule", nameForm)
+	c.list(len(in.Ids), "ids", 1, 100)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -212,7 +213,7 @@ func (a *API) RemoveTargets(ctx context.Context, in *sdk.RemoveTargetsInput) (*s
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTargetsByRule.html
 func (a *API) ListTargetsByRule(_ context.Context, in *sdk.ListTargetsByRuleInput) (*sdk.ListTargetsByRuleOutput, error) {
 	var c checks
-	bus, name, p := a.busOf(&c, in.EventBusName), c.text(in.Rule, "rule", 1, 64, plainName), pageOf(&c, in.Limit, in.NextToken)
+	bus, name, p := a.busOf(&c, in.EventBusName), c.Text(in.Rule, "rule", nameForm), pageOf(&c, in.Limit, in.NextToken)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -250,7 +251,7 @@ func wireTarget(t state.EventTarget) types.Target {
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html
 func (a *API) ListRuleNamesByTarget(_ context.Context, in *sdk.ListRuleNamesByTargetInput) (*sdk.ListRuleNamesByTargetOutput, error) {
 	var c checks
-	bus, arn, p := a.busOf(&c, in.EventBusName), c.text(in.TargetArn, "targetArn", 1, 1600, nil), pageOf(&c, in.Limit, in.NextToken)
+	bus, arn, p := a.busOf(&c, in.EventBusName), c.Text(in.TargetArn, "targetArn", arnForm), pageOf(&c, in.Limit, in.NextToken)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -20,10 +20,10 @@ func (s *Service) groupOfARN(arn string) (string, bool) {
 // groupOf finds the group that a request names by exactly one of its two members.
 func (s *Service) groupOf(c *checks, name, ident *string) (string, error) {
 	if name != nil {
-		c.value(*name, "logGroupName", groupNameForm)
+		c.Value(*name, "logGroupName", groupNameForm)
 	}
 	if ident != nil {
-		c.value(*ident, "logGroupIdentifier", identifierForm)
+		c.Value(*ident, "logGroupIdentifier", identifierForm)
 	}
 	if err := c.err(); err != nil {
 		return "", err

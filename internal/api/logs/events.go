@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"roadstead.dev/roadstead/internal/api/constraint"
 	"roadstead.dev/roadstead/internal/logstore"
 )
 
@@ -15,9 +16,9 @@ import (
 // kept, which it is not.
 func (s *Service) PutLogEvents(ctx context.Context, in *cloudwatchlogs.PutLogEventsInput) (*cloudwatchlogs.PutLogEventsOutput, error) {
 	var c checks
-	group := c.text(in.LogGroupName, "logGroupName", groupNameForm)
-	stream := c.text(in.LogStreamName, "logStreamName", streamNameForm)
-	c.optional(in.SequenceToken, "sequenceToken", form{min: 1, max: math.MaxInt32})
+	group := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
+	stream := c.Text(in.LogStreamName, "logStreamName", streamNameForm)
+	c.Optional(in.SequenceToken, "sequenceToken", constraint.Form{Min: 1, Max: math.MaxInt32})
 	events := c.events(in.LogEvents)
 	if err := c.err(); err != nil {
 		return nil, err
@@ -44,23 +45,23 @@ func (s *Service) PutLogEvents(ctx context.Context, in *cloudwatchlogs.PutLogEve
 // events checks the events of a batch one by one, saying no more than a few things that are wrong.
 func (c *checks) events(in []types.InputLogEvent) []logstore.Input {
 	if in == nil {
-		c.add("null", "logEvents", "Member must not be null")
+		c.Add("null", "logEvents", "Member must not be null")
 		return nil
 	}
-	c.count(len(in), fmt.Sprintf("'[%d events]'", len(in)), "logEvents", 1, logstore.MaxBatchEvents)
+	c.Count(len(in), fmt.Sprintf("'[%d events]'", len(in)), "logEvents", 1, logstore.MaxBatchEvents)
 	if len(in) > logstore.MaxBatchEvents {
 		return nil
 	}
 	events := make([]logstore.Input, 0, len(in))
 	for i, e := range in {
-		if len(c.wrong) >= 10 {
+		if c.Found() >= 10 {
 			break
 		}
 		member := fmt.Sprintf("logEvents.%d.member.", i+1)
 		if e.Timestamp == nil {
-			c.add("null", member+"timestamp", "Member must not be null")
+			c.Add("null", member+"timestamp", "Member must not be null")
 		}
-		c.text(e.Message, member+"message", form{min: 1, max: math.MaxInt})
+		c.Text(e.Message, member+"message", constraint.Form{Min: 1, Max: math.MaxInt})
 		t := c.time(e.Timestamp, member+"timestamp", 0)
 		events = append(events, logstore.Input{Time: t, Message: aws.ToString(e.Message)})
 	}
@@ -89,12 +90,12 @@ func rejectedInfo(res logstore.PutResult, n int) *types.RejectedLogEventsInfo {
 func (s *Service) GetLogEvents(ctx context.Context, in *cloudwatchlogs.GetLogEventsInput) (*cloudwatchlogs.GetLogEventsOutput, error) {
 	var c checks
 	q := logstore.ReadQuery{
-		Stream: c.text(in.LogStreamName, "logStreamName", streamNameForm),
+		Stream: c.Text(in.LogStreamName, "logStreamName", streamNameForm),
 		Range:  logstore.Range{Start: c.time(in.StartTime, "startTime", 0), End: c.time(in.EndTime, "endTime", math.MaxInt64)},
 		Tail:   !aws.ToBool(in.StartFromHead),
 		Limit:  c.limit(in.Limit, logstore.MaxPageEvents, logstore.MaxPageEvents),
 	}
-	token := c.optional(in.NextToken, "nextToken", tokenForm)
+	token := c.Optional(in.NextToken, "nextToken", tokenForm)
 	var err error
 	if q.Group, err = s.groupOf(&c, in.LogGroupName, in.LogGroupIdentifier); err != nil {
 		return nil, err

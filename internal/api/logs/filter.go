@@ -24,12 +24,12 @@ func (s *Service) FilterLogEvents(ctx context.Context, in *cloudwatchlogs.Filter
 	var c checks
 	q := logstore.FilterQuery{
 		Streams: c.streams(in.LogStreamNames, "logStreamNames"),
-		Prefix:  c.optional(in.LogStreamNamePrefix, "logStreamNamePrefix", streamNameForm),
+		Prefix:  c.Optional(in.LogStreamNamePrefix, "logStreamNamePrefix", streamNameForm),
 		Range:   logstore.Range{Start: c.time(in.StartTime, "startTime", 0), End: c.time(in.EndTime, "endTime", math.MaxInt64)},
 		Limit:   c.limit(in.Limit, logstore.MaxPageEvents, logstore.MaxPageEvents),
 	}
-	token := c.optional(in.NextToken, "nextToken", tokenForm)
-	text := c.optional(in.FilterPattern, "filterPattern", patternForm)
+	token := c.Optional(in.NextToken, "nextToken", tokenForm)
+	text := c.Optional(in.FilterPattern, "filterPattern", patternForm)
 	var err error
 	if q.Group, err = s.groupOf(&c, in.LogGroupName, in.LogGroupIdentifier); err != nil {
 		return nil, err
@@ -102,10 +102,10 @@ func (c *checks) streams(names []string, member string) []string {
 	if names == nil {
 		return nil
 	}
-	c.count(len(names), fmt.Sprintf("'[%d names]'", len(names)), member, 1, maxStreamNames)
+	c.Count(len(names), fmt.Sprintf("'[%d names]'", len(names)), member, 1, maxStreamNames)
 	for i, n := range names {
-		if len(c.wrong) < 10 {
-			c.value(n, fmt.Sprintf("%s.%d.member", member, i+1), streamNameForm)
+		if c.Found() < 10 {
+			c.Value(n, fmt.Sprintf("%s.%d.member", member, i+1), streamNameForm)
 		}
 	}
 	return names

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"roadstead.dev/roadstead/internal/api/constraint"
 	"roadstead.dev/roadstead/internal/logstore"
 )
 
@@ -17,9 +18,9 @@ const maxTags = 50
 // CreateLogGroup makes a log group. KMS keys and the DELIVERY class are refused: there is nothing here that would do as they say.
 func (s *Service) CreateLogGroup(ctx context.Context, in *cloudwatchlogs.CreateLogGroupInput) (*cloudwatchlogs.CreateLogGroupOutput, error) {
 	var c checks
-	name := c.text(in.LogGroupName, "logGroupName", groupNameForm)
-	c.optional(in.KmsKeyId, "kmsKeyId", form{max: 256})
-	c.enum(string(in.LogGroupClass), "logGroupClass", "STANDARD", "INFREQUENT_ACCESS", "DELIVERY")
+	name := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
+	c.Optional(in.KmsKeyId, "kmsKeyId", constraint.Form{Max: 256})
+	c.Enum(string(in.LogGroupClass), "logGroupClass", "STANDARD", "INFREQUENT_ACCESS", "DELIVERY")
 	if in.Tags != nil {
 		c.tags(in.Tags, 1, maxTags)
 	}
@@ -53,7 +54,7 @@ func (s *Service) CreateLogGroup(ctx context.Context, in *cloudwatchlogs.CreateL
 // DeleteLogGroup deletes a log group with all that is in it.
 func (s *Service) DeleteLogGroup(ctx context.Context, in *cloudwatchlogs.DeleteLogGroupInput) (*cloudwatchlogs.DeleteLogGroupOutput, error) {
 	var c checks
-	name := c.text(in.LogGroupName, "logGroupName", groupNameForm)
+	name := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -66,9 +67,9 @@ func (s *Service) DeleteLogGroup(ctx context.Context, in *cloudwatchlogs.DeleteL
 // PutLogGroupDeletionProtection says whether a log group may be deleted.
 func (s *Service) PutLogGroupDeletionProtection(ctx context.Context, in *cloudwatchlogs.PutLogGroupDeletionProtectionInput) (*cloudwatchlogs.PutLogGroupDeletionProtectionOutput, error) {
 	var c checks
-	ident := c.text(in.LogGroupIdentifier, "logGroupIdentifier", identifierForm)
+	ident := c.Text(in.LogGroupIdentifier, "logGroupIdentifier", identifierForm)
 	if in.DeletionProtectionEnabled == nil {
-		c.add("null", "deletionProtectionEnabled", "Member must not be null")
+		c.Add("null", "deletionProtectionEnabled", "Member must not be null")
 	}
 	if err := c.err(); err != nil {
 		return nil, err
@@ -94,16 +95,16 @@ var retentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 54
 // PutRetentionPolicy says how long a log group keeps its events.
 func (s *Service) PutRetentionPolicy(ctx context.Context, in *cloudwatchlogs.PutRetentionPolicyInput) (*cloudwatchlogs.PutRetentionPolicyOutput, error) {
 	var c checks
-	name := c.text(in.LogGroupName, "logGroupName", groupNameForm)
+	name := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
 	days := aws.ToInt32(in.RetentionInDays)
 	if in.RetentionInDays == nil {
-		c.add("null", "retentionInDays", "Member must not be null")
+		c.Add("null", "retentionInDays", "Member must not be null")
 	} else {
 		var values []string
 		for _, d := range retentions {
 			values = append(values, fmt.Sprint(d))
 		}
-		c.enum(fmt.Sprint(days), "retentionInDays", values...)
+		c.Enum(fmt.Sprint(days), "retentionInDays", values...)
 	}
 	if err := c.err(); err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func (s *Service) PutRetentionPolicy(ctx context.Context, in *cloudwatchlogs.Put
 // DeleteRetentionPolicy makes a log group keep its events for ever.
 func (s *Service) DeleteRetentionPolicy(ctx context.Context, in *cloudwatchlogs.DeleteRetentionPolicyInput) (*cloudwatchlogs.DeleteRetentionPolicyOutput, error) {
 	var c checks
-	name := c.text(in.LogGroupName, "logGroupName", groupNameForm)
+	name := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -141,18 +142,18 @@ const maxDescribed = 50
 func (s *Service) DescribeLogGroups(_ context.Context, in *cloudwatchlogs.DescribeLogGroupsInput) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
 	var c checks
 	q := logstore.GroupQuery{
-		Prefix:   c.optional(in.LogGroupNamePrefix, "logGroupNamePrefix", groupNameForm),
-		Contains: c.optional(in.LogGroupNamePattern, "logGroupNamePattern", groupPartForm),
+		Prefix:   c.Optional(in.LogGroupNamePrefix, "logGroupNamePrefix", groupNameForm),
+		Contains: c.Optional(in.LogGroupNamePattern, "logGroupNamePattern", groupPartForm),
 		Class:    string(in.LogGroupClass),
 		Limit:    c.limit(in.Limit, maxDescribed, maxDescribed),
 	}
-	token := c.optional(in.NextToken, "nextToken", tokenForm)
-	c.enum(q.Class, "logGroupClass", "STANDARD", "INFREQUENT_ACCESS", "DELIVERY")
+	token := c.Optional(in.NextToken, "nextToken", tokenForm)
+	c.Enum(q.Class, "logGroupClass", "STANDARD", "INFREQUENT_ACCESS", "DELIVERY")
 	if in.LogGroupIdentifiers != nil {
-		c.count(len(in.LogGroupIdentifiers), "'[]'", "logGroupIdentifiers", 1, 50)
+		c.Count(len(in.LogGroupIdentifiers), "'[]'", "logGroupIdentifiers", 1, 50)
 	}
 	for i, ident := range in.LogGroupIdentifiers {
-		c.value(ident, fmt.Sprintf("logGroupIdentifiers.%d.member", i+1), identifierForm)
+		c.Value(ident, fmt.Sprintf("logGroupIdentifiers.%d.member", i+1), identifierForm)
 	}
 	if err := c.err(); err != nil {
 		return nil, err

@@ -57,16 +57,16 @@ func (s *Service) StartLiveTail(ctx context.Context, in *cloudwatchlogs.StartLiv
 func (s *Service) liveTail(in *cloudwatchlogs.StartLiveTailInput) (q logstore.TailQuery, match func([]byte) bool, err error) {
 	var c checks
 	if in.LogGroupIdentifiers == nil {
-		c.add("null", "logGroupIdentifiers", "Member must not be null")
+		c.Add("null", "logGroupIdentifiers", "Member must not be null")
 	} else {
-		c.count(len(in.LogGroupIdentifiers), "'[]'", "logGroupIdentifiers", 1, 10)
+		c.Count(len(in.LogGroupIdentifiers), "'[]'", "logGroupIdentifiers", 1, 10)
 	}
 	for i, ident := range in.LogGroupIdentifiers {
-		c.value(ident, fmt.Sprintf("logGroupIdentifiers.%d.member", i+1), identifierForm)
+		c.Value(ident, fmt.Sprintf("logGroupIdentifiers.%d.member", i+1), identifierForm)
 	}
 	q.Streams = c.streams(in.LogStreamNames, "logStreamNames")
 	q.Prefixes = c.streams(in.LogStreamNamePrefixes, "logStreamNamePrefixes")
-	text := c.optional(in.LogEventFilterPattern, "logEventFilterPattern", patternForm)
+	text := c.Optional(in.LogEventFilterPattern, "logEventFilterPattern", patternForm)
 	if err := c.err(); err != nil {
 		return q, nil, err
 	}

@@ -13,8 +13,8 @@ import (
 // CreateLogStream makes a log stream.
 func (s *Service) CreateLogStream(ctx context.Context, in *cloudwatchlogs.CreateLogStreamInput) (*cloudwatchlogs.CreateLogStreamOutput, error) {
 	var c checks
-	group := c.text(in.LogGroupName, "logGroupName", groupNameForm)
-	stream := c.text(in.LogStreamName, "logStreamName", streamNameForm)
+	group := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
+	stream := c.Text(in.LogStreamName, "logStreamName", streamNameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -27,8 +27,8 @@ func (s *Service) CreateLogStream(ctx context.Context, in *cloudwatchlogs.Create
 // DeleteLogStream deletes a log stream with its events.
 func (s *Service) DeleteLogStream(ctx context.Context, in *cloudwatchlogs.DeleteLogStreamInput) (*cloudwatchlogs.DeleteLogStreamOutput, error) {
 	var c checks
-	group := c.text(in.LogGroupName, "logGroupName", groupNameForm)
-	stream := c.text(in.LogStreamName, "logStreamName", streamNameForm)
+	group := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
+	stream := c.Text(in.LogStreamName, "logStreamName", streamNameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -42,13 +42,13 @@ func (s *Service) DeleteLogStream(ctx context.Context, in *cloudwatchlogs.Delete
 func (s *Service) DescribeLogStreams(_ context.Context, in *cloudwatchlogs.DescribeLogStreamsInput) (*cloudwatchlogs.DescribeLogStreamsOutput, error) {
 	var c checks
 	q := logstore.StreamQuery{
-		Prefix:     c.optional(in.LogStreamNamePrefix, "logStreamNamePrefix", streamNameForm),
+		Prefix:     c.Optional(in.LogStreamNamePrefix, "logStreamNamePrefix", streamNameForm),
 		ByTime:     in.OrderBy == types.OrderByLastEventTime,
 		Descending: aws.ToBool(in.Descending),
 		Limit:      c.limit(in.Limit, maxDescribed, maxDescribed),
 	}
-	token := c.optional(in.NextToken, "nextToken", tokenForm)
-	c.enum(string(in.OrderBy), "orderBy", "LogStreamName", "LastEventTime")
+	token := c.Optional(in.NextToken, "nextToken", tokenForm)
+	c.Enum(string(in.OrderBy), "orderBy", "LogStreamName", "LastEventTime")
 	var err error
 	if q.Group, err = s.groupOf(&c, in.LogGroupName, in.LogGroupIdentifier); err != nil {
 		return nil, err

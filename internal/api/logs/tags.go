@@ -27,7 +27,7 @@ func reserved(tags map[string]string) error {
 // TagLogGroup adds tags to a log group; TagResource has replaced it.
 func (s *Service) TagLogGroup(ctx context.Context, in *cloudwatchlogs.TagLogGroupInput) (*cloudwatchlogs.TagLogGroupOutput, error) {
 	var c checks
-	name := c.text(in.LogGroupName, "logGroupName", groupNameForm)
+	name := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
 	c.tags(in.Tags, 1, maxTags)
 	if err := c.err(); err != nil {
 		return nil, err
@@ -71,8 +71,8 @@ func (s *Service) tag(ctx context.Context, name string, tags map[string]string, 
 // UntagLogGroup takes tags off a log group; UntagResource has replaced it.
 func (s *Service) UntagLogGroup(ctx context.Context, in *cloudwatchlogs.UntagLogGroupInput) (*cloudwatchlogs.UntagLogGroupOutput, error) {
 	var c checks
-	name := c.text(in.LogGroupName, "logGroupName", groupNameForm)
-	c.count(len(in.Tags), "'[]'", "tags", 1, maxTags)
+	name := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
+	c.Count(len(in.Tags), "'[]'", "tags", 1, maxTags)
 	c.keys(in.Tags, "tags")
 	if err := c.err(); err != nil {
 		return nil, err
@@ -87,9 +87,9 @@ func (s *Service) UntagLogGroup(ctx context.Context, in *cloudwatchlogs.UntagLog
 func (s *Service) UntagResource(ctx context.Context, in *cloudwatchlogs.UntagResourceInput) (*cloudwatchlogs.UntagResourceOutput, error) {
 	var c checks
 	if in.TagKeys == nil {
-		c.add("null", "tagKeys", "Member must not be null")
+		c.Add("null", "tagKeys", "Member must not be null")
 	}
-	c.count(len(in.TagKeys), fmt.Sprintf("'%d keys'", len(in.TagKeys)), "tagKeys", 0, maxTags)
+	c.Count(len(in.TagKeys), fmt.Sprintf("'%d keys'", len(in.TagKeys)), "tagKeys", 0, maxTags)
 	c.keys(in.TagKeys, "tagKeys")
 	name, err := s.resource(&c, in.ResourceArn)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Service) UntagResource(ctx context.Context, in *cloudwatchlogs.UntagRes
 
 func (c *checks) keys(keys []string, member string) {
 	for i, k := range keys {
-		c.value(k, fmt.Sprintf("%s.%d.member", member, i+1), tagKeyForm)
+		c.Value(k, fmt.Sprintf("%s.%d.member", member, i+1), tagKeyForm)
 	}
 }
 
@@ -119,7 +119,7 @@ func (s *Service) untag(ctx context.Context, name string, keys []string) error {
 // ListTagsLogGroup lists a log group's tags; ListTagsForResource has replaced it.
 func (s *Service) ListTagsLogGroup(_ context.Context, in *cloudwatchlogs.ListTagsLogGroupInput) (*cloudwatchlogs.ListTagsLogGroupOutput, error) {
 	var c checks
-	name := c.text(in.LogGroupName, "logGroupName", groupNameForm)
+	name := c.Text(in.LogGroupName, "logGroupName", groupNameForm)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Service) ListTagsForResource(_ context.Context, in *cloudwatchlogs.List
 
 // resource ends the checks and gives the name of the group that the ARN names.
 func (s *Service) resource(c *checks, arn *string) (string, error) {
-	c.text(arn, "resourceArn", arnTextForm)
+	c.Text(arn, "resourceArn", arnTextForm)
 	if err := c.err(); err != nil {
 		return "", err
 	}

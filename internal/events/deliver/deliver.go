@@ -18,7 +18,6 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/events"
-	"roadstead.dev/roadstead/internal/events/pattern"
 	"roadstead.dev/roadstead/internal/secrets"
 	"roadstead.dev/roadstead/internal/state"
 )
@@ -84,7 +83,7 @@ const (
 type courier struct {
 	Config
 	feed     *state.Feed
-	patterns map[*state.EventRule]*pattern.Pattern
+	patterns *events.Patterns
 	lanes    map[string]*lane
 	// known are the parcels that wait or are under way, by their keys; bytes are those of their events.
 	known  map[string]*parcel
@@ -113,7 +112,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	setDefaults(&c)
 	k := &courier{
-		Config: c, patterns: map[*state.EventRule]*pattern.Pattern{}, lanes: map[string]*lane{}, known: map[string]*parcel{},
+		Config: c, patterns: events.NewPatterns(c.Log), lanes: map[string]*lane{}, known: map[string]*parcel{},
 		writes: map[string]*state.EventRetry{}, scheduleAt: -1, outcomes: make(chan outcome),
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -171,7 +170,7 @@ func (k *courier) turn(ctx context.Context) error {
 		k.firstAttempts(ctx, fresh)
 	}
 	for _, p := range fresh {
-		if p.waits() {
+		if !p.gone {
 			k.writes[p.Key()] = p.stand(k.now())
 		}
 	}

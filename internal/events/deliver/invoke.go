@@ -127,7 +127,7 @@ func request(ctx context.Context, d *state.EventDestination, c *state.EventConne
 			body[p.Key] = v
 		}
 	}
-	if c.Type == "BASIC" {
+	if c.Type == state.ConnectionBasic {
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.Login+":"+with.Value)))
 	} else {
 		header.Set(c.Login, with.Value)

@@ -41,8 +41,6 @@ type parcel struct {
 	stored, flying, gone bool
 }
 
-func (p *parcel) waits() bool { return !p.gone }
-
 // stand is the row for a parcel as it is: one whose attempt is under way is due at once, for the next leader.
 func (p *parcel) stand(now ecs.Millis) *state.EventRetry {
 	r := p.EventRetry

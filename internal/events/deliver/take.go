@@ -8,7 +8,6 @@ import (
 
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/events"
-	"roadstead.dev/roadstead/internal/events/pattern"
 	"roadstead.dev/roadstead/internal/events/schedule"
 	"roadstead.dev/roadstead/internal/state"
 )
@@ -32,9 +31,6 @@ func (k *courier) take() (records []string, fresh []*parcel) {
 			fresh = k.route(view, &list[i], fresh)
 		}
 	}
-	if len(k.patterns) > 2*view.EventRules.Len()+64 {
-		clear(k.patterns) // Rules that were replaced.
-	}
 	return records, fresh
 }
 
@@ -46,26 +42,13 @@ func (k *courier) route(view *state.View, d *events.Described, fresh []*parcel) 
 		}
 		return fresh
 	}
-	var decoded map[string]any
-	for rule := range view.EventRules.Under(d.Bus) {
-		if rule.State == state.RuleDisabled || rule.Pattern == "" || len(rule.Targets) == 0 {
-			continue
-		}
-		p := k.pattern(rule)
-		if p == nil {
-			continue
-		}
-		if decoded == nil {
-			var err error
-			if decoded, err = pattern.Decode(d.JSON); err != nil {
-				k.Counts.Dropped.Add(1)
-				k.Log.Error("an event was dropped that cannot be read", "event", d.ID, "error", err)
-				return fresh
-			}
-		}
-		if p.Match(decoded) {
-			fresh = k.toTargets(rule, d, fresh)
-		}
+	rules, err := k.patterns.Matching(view.EventRules, d.Bus, d.JSON)
+	if err != nil {
+		k.Counts.Dropped.Add(1)
+		k.Log.Error("an event was dropped", "event", d.ID, "error", err)
+	}
+	for _, rule := range rules {
+		fresh = k.toTargets(rule, d, fresh)
 	}
 	return fresh
 }
@@ -85,19 +68,6 @@ func (k *courier) toTargets(rule *state.EventRule, d *events.Described, fresh []
 		fresh = append(fresh, p)
 	}
 	return fresh
-}
-
-// pattern gives a rule's pattern; nil if it cannot be read, which PutRule does not let happen.
-func (k *courier) pattern(rule *state.EventRule) *pattern.Pattern {
-	p, ok := k.patterns[rule]
-	if !ok {
-		var err error
-		if p, err = pattern.Parse(rule.Pattern); err != nil {
-			k.Log.Error("a rule matches nothing: its pattern cannot be read", "rule", rule.Key(), "error", err)
-		}
-		k.patterns[rule] = p
-	}
-	return p
 }
 
 // fire puts events of the schedules that are due into the outbox, and moves them on, in one update. A time that was missed, as nobody
