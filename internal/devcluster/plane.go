@@ -100,7 +100,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 		Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) },
 		Health:    func(id ecs.InstanceID) ecs.InstanceHealth { return p.links.Health(id) },
 		Endpoint:  agentEndpoints, MaxRunCount: cfg.Settings.MaxRunTasks, Subnets: cfg.Settings.subnets(cfg.Place),
-		HookURLs:    cfg.Settings.HookURLs,
+		HookURLs: cfg.Settings.HookURLs, AgentRelease: cfg.Settings.AgentRelease,
 		Caller:      func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },
 		ClientToken: func(ctx context.Context) string { return wire.Extra(ctx, "clientToken") },
 		Agent:       func(ctx context.Context) string { return agentKey(wire.CallerFrom(ctx)) },
@@ -132,7 +132,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
-	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), Log: cfg.Log, Joined: func(id ecs.InstanceID) {
+	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), AgentRelease: cfg.Settings.AgentRelease, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
 		p.agents.Ring(id.String())
 		if base.joined != nil {
 			base.joined(id)

@@ -23,6 +23,8 @@ type Settings struct {
 	HookURLs bool
 	// MaxRunTasks is the largest count of a RunTask; 0 is 10.
 	MaxRunTasks int
+	// AgentRelease is what Amazon's agents are updated to; nil offers no update.
+	AgentRelease *ecs.AgentRelease
 	// SubnetRange is what subnets are cut from that are named before they are made; the zero value is 100.64.0.0/10.
 	SubnetRange netip.Prefix
 }
@@ -32,6 +34,11 @@ const mostRunTasks = 1000
 
 // Check refuses settings that cannot be.
 func (s Settings) Check() error {
+	if s.AgentRelease != nil {
+		if err := s.AgentRelease.Check(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case s.StoppedTaskRetention < 0:
 		return errors.New("the retention of stopped tasks is less than nothing")

@@ -48,6 +48,8 @@ type Instance struct {
 	Native bool `json:"native,omitempty"`
 	// CapacityProvider is the name of the provider whose group the instance belongs to, if any.
 	CapacityProvider string `json:"capacityProvider,omitempty"`
+	// AgentUpdate is nil until an update of the agent is asked for.
+	AgentUpdate *AgentUpdate `json:"agentUpdate,omitempty"`
 }
 
 // Attribute gives the value of a name, and whether the instance has it.

@@ -25,6 +25,7 @@ const (
 	ResourceInUse       Kind = "ResourceInUseException"
 	NamespaceNotFound   Kind = "NamespaceNotFoundException"
 	NoUpdateAvailable   Kind = "NoUpdateAvailableException"
+	UpdateInProgress    Kind = "UpdateInProgressException"
 	MissingVersion      Kind = "MissingVersionException"
 	ServiceNotFound     Kind = "ServiceNotFoundException"
 	Conflict            Kind = "ConflictException"

@@ -53,6 +53,8 @@ type foreign struct {
 	asking asking
 	// waiting are the messages that are not acknowledged, by id.
 	waiting map[string]sent
+	// update is what was sent of an update of the agent itself.
+	update updating
 	// sequence is the last number given, and reserved the last that may be given.
 	sequence, reserved int64
 }
@@ -163,7 +165,11 @@ func (f *foreign) write(ctx context.Context) error {
 			}
 		case <-f.wake:
 		}
-		if err := f.sendDue(ctx); err != nil {
+		err := f.sendDue(ctx)
+		if err == nil {
+			err = f.sendUpdate(ctx)
+		}
+		if err != nil {
 			// Cut off without a word, the agent would be back at once, and again.
 			f.end("the server cannot go on: " + err.Error())
 			return err
@@ -456,7 +462,7 @@ func (f *foreign) receive(ctx context.Context, name string, body json.RawMessage
 		delete(f.waiting, ack.MessageID)
 		f.poke()
 		f.mu.Unlock()
-		return nil
+		return f.answered(ctx, ack.MessageID, name == payload.TypeAck)
 	case payload.TypeStopVerification:
 		var v payload.StopVerification
 		if err := json.Unmarshal(body, &v); err != nil {

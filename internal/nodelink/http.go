@@ -52,8 +52,10 @@ func (s *Server) noteVersion(ctx context.Context, inst *ecs.Instance, q url.Valu
 		return strings.ToValidUTF8(v[:min(len(v), maxVersion)], "")
 	}
 	agent, hash, docker := value("agentVersion"), value("agentHash"), value("dockerVersion")
+	// An agent that was to go over to an update and has started anew is what became of it.
+	anew := q.Get("sendCredentials") == "true"
 	same := func(i *ecs.Instance) bool {
-		return i.AgentVersion == agent && i.AgentHash == hash && i.RuntimeVersion == docker
+		return i.AgentVersion == agent && i.AgentHash == hash && i.RuntimeVersion == docker && !(anew && isUpdating(i))
 	}
 	if agent == "" || same(inst) {
 		return
@@ -65,6 +67,9 @@ func (s *Server) noteVersion(ctx context.Context, inst *ecs.Instance, q url.Valu
 		}
 		i := *old
 		i.AgentVersion, i.AgentHash, i.RuntimeVersion = agent, hash, docker
+		if anew && isUpdating(old) {
+			i.AgentUpdate = updated(&i)
+		}
 		i.Version++
 		tx.Instances.Put(&i)
 		return nil

@@ -45,6 +45,8 @@ type Config struct {
 	// Lend gives a task's credentials of a role, of type payload.RoleTypeTask or RoleTypeExecution: under the same id each time.
 	// Amazon's agents are given them, others ask for them. Where it is nil, tasks of Amazon's agents have no roles.
 	Lend func(t *ecs.Task, role, roleType string, expires time.Time) (*payload.Credentials, error)
+	// AgentRelease is what Amazon's agents are updated to; nil where there is none.
+	AgentRelease *ecs.AgentRelease
 	// Metrics, if set, takes what agents measure.
 	Metrics Metrics
 	// Joined, if set, is called when an agent's session has begun and Connected tells of it. It must not block.
@@ -234,6 +236,10 @@ func (s *Server) dispatch(c *state.Commit) {
 				n.base().end("the instance was deregistered")
 			}
 			s.peers.forget(instanceOf(ch))
+		} else if ch.Old != nil && ch.Old.AgentUpdate != ch.New.AgentUpdate {
+			if n := s.sessions[ch.New.ID]; n != nil {
+				n.base().poke()
+			}
 		}
 	}
 	for _, ch := range c.AgentKeys {

@@ -76,7 +76,7 @@ func (a *amazon) start() {
 	a.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "ECS_BACKEND_HOST=http://" + a.in.addr, "AWS_DEFAULT_REGION=us-east-1", "ECS_CLUSTER=default", "ECS_EXTERNAL=true",
 		"ECS_DATADIR=" + filepath.Join(a.dir, "data"), "DOCKER_HOST=" + a.socket(), "ECS_ENABLE_TASK_IAM_ROLE=true", "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST=true",
-		"ECS_IMAGE_PULL_BEHAVIOR=prefer-cached", "ECS_CONTAINER_STOP_TIMEOUT=2s", `ECS_INSTANCE_ATTRIBUTES={"agent":"amazon"}`,
+		"ECS_IMAGE_PULL_BEHAVIOR=prefer-cached", "ECS_CONTAINER_STOP_TIMEOUT=2s", "ECS_UPDATES_ENABLED=true", "ECS_UPDATE_DOWNLOAD_DIR=" + a.updates(), `ECS_INSTANCE_ATTRIBUTES={"agent":"amazon"}`,
 	}, a.key...)
 	a.cmd.Stdout, a.cmd.Stderr = &a.log, &a.log
 	if err := a.cmd.Start(); err != nil {
@@ -122,7 +122,10 @@ func TestAmazonAgent(t *testing.T) {
 	if binary == "" {
 		t.Skip("NOT RUN: Amazon's agent was not tried, " + amazonAgentVariable + " does not name one")
 	}
-	in := up(t)
+	in := newInstallation(t)
+	image, flags := newAgent(t)
+	in.flags = flags
+	in.start()
 	dir, err := os.MkdirTemp("", "ra")
 	if err != nil {
 		t.Fatal(err)
@@ -133,8 +136,10 @@ func TestAmazonAgent(t *testing.T) {
 		t.Fatal(keys)
 	}
 	a := &amazon{t: t, in: in, dir: dir, binary: binary, key: strings.Split(strings.TrimSpace(strings.ReplaceAll(keys, "export ", "")), "\n")}
-	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, sub := range []string{filepath.Join(dir, "data"), a.updates()} {
+		if err := os.Mkdir(sub, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	a.startDocker()
 	a.start()
@@ -158,6 +163,7 @@ func TestAmazonAgent(t *testing.T) {
 		}
 	})
 	t.Run("the agent and the server are killed", a.survives)
+	t.Run("the agent is updated", a.isUpdated(image))
 	t.Run("a service spreads over both agents, and leaves one that drains", a.shares)
 	t.Run("deregistered", func(t *testing.T) {
 		arn := a.instance().ContainerInstanceArn

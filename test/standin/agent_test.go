@@ -34,6 +34,8 @@ type agent struct {
 	cluster  string
 	// instance is the ARN that it registered under.
 	instance string
+	// version is what it says of itself; "" is that of the recordings.
+	version  string
 	acs, tcs *socket
 }
 
@@ -164,8 +166,12 @@ func (a *agent) dial(req *http.Request) (s *socket, refusal string) {
 }
 
 func (a *agent) acsQuery(sendCredentials string) url.Values {
+	version := a.version
+	if version == "" {
+		version = "1.105.1"
+	}
 	return url.Values{
-		"agentHash": {"a8b3e7d3"}, "agentVersion": {"1.105.1"}, "clusterArn": {a.cluster}, "containerInstanceArn": {a.instance}, "dockerVersion": {"DockerVersion: 20.10.24+dfsg1"},
+		"agentHash": {"a8b3e7d3"}, "agentVersion": {version}, "clusterArn": {a.cluster}, "containerInstanceArn": {a.instance}, "dockerVersion": {"DockerVersion: 20.10.24+dfsg1"},
 		"protocolVersion": {"2"}, "sendCredentials": {sendCredentials}, "seqNum": {"1"},
 	}
 }

@@ -28,11 +28,16 @@ type lab struct {
 
 func newLab(t *testing.T, nodes int) *lab {
 	t.Helper()
+	return newLabWith(t, nodes, devcluster.Settings{})
+}
+
+func newLabWith(t *testing.T, nodes int, settings devcluster.Settings) *lab {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan devcluster.DevInfo, 1), make(chan error, 1)
 	go func() {
 		ended <- devcluster.Dev(ctx, devcluster.DevConfig{
-			Listen: "127.0.0.1:0", Place: domain.Place{Account: "000000000000", Region: "us-east-1"}, Nodes: nodes, Zones: 1, CPU: 2048, MemoryMiB: 4096,
+			Listen: "127.0.0.1:0", Place: domain.Place{Account: "000000000000", Region: "us-east-1"}, Nodes: nodes, Zones: 1, CPU: 2048, MemoryMiB: 4096, Settings: settings,
 			Log: slog.New(slog.DiscardHandler), Ready: func(i devcluster.DevInfo) { ready <- i },
 		})
 	}()
@@ -90,6 +95,11 @@ func (l *lab) start(cluster, instance string, in *ecs.RegisterTaskDefinitionInpu
 	if _, err := l.ecs.RegisterTaskDefinition(l.t.Context(), in); err != nil {
 		l.t.Fatal(err)
 	}
+	// The server may greet an agent before it counts it as connected.
+	l.eventually(instance+" is connected", func() bool {
+		found, err := l.ecs.DescribeContainerInstances(l.t.Context(), &ecs.DescribeContainerInstancesInput{Cluster: &cluster, ContainerInstances: []string{instance}})
+		return err == nil && len(found.ContainerInstances) == 1 && found.ContainerInstances[0].AgentConnected
+	})
 	out, err := l.ecs.StartTask(l.t.Context(), &ecs.StartTaskInput{Cluster: &cluster, TaskDefinition: in.Family, ContainerInstances: []string{instance}})
 	if err != nil || len(out.Tasks) != 1 {
 		l.t.Fatalf("StartTask: %+v, %v", out, err)

@@ -49,7 +49,9 @@ type Config struct {
 	HookURLs bool
 	// Subnets says what a subnet becomes that is named for the first time; the zero value adopts it without a zone.
 	Subnets lifecycle.Subnets
-	Log     *slog.Logger
+	// AgentRelease is what UpdateContainerAgent brings Amazon's agents to; nil means that there are no updates.
+	AgentRelease *ecs.AgentRelease
+	Log          *slog.Logger
 }
 
 // API has the operations as methods. They may be called at once from many goroutines.

@@ -84,26 +84,3 @@ func setStatus(tx *state.Tx, old *ecs.Instance, status ecs.InstanceStatus) *ecs.
 	tx.Instances.Put(&i)
 	return &i
 }
-
-// UpdateContainerAgent says that there is nothing to update to: agents here are updated with what they are installed by.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerAgent.html
-func (a *API) UpdateContainerAgent(_ context.Context, in *sdk.UpdateContainerAgentInput) (*sdk.UpdateContainerAgentOutput, error) {
-	if str(in.ContainerInstance) == "" {
-		return nil, fault.New(fault.InvalidParameter, "Container instance can not be null or empty.")
-	}
-	t := &a.Store.View().Tables
-	cluster, err := a.activeCluster(t, in.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	i, err := a.instance(t, *in.ContainerInstance, cluster)
-	switch {
-	case err != nil:
-		return nil, err
-	case i == nil || i.Status == ecs.InstanceInactive:
-		return nil, fault.New(fault.InvalidParameter, "The referenced container instance was not found.")
-	case i.AgentVersion == "":
-		return nil, fault.New(fault.MissingVersion, "Amazon ECS is unable to determine the current version of the Amazon ECS container agent on the container instance.")
-	}
-	return nil, fault.New(fault.NoUpdateAvailable, "There is no update available for your container agent.")
-}

@@ -204,6 +204,7 @@ func (a *API) wireInstance(t *state.Tables, i *ecs.Instance, include map[types.C
 		VersionInfo:          &types.VersionInfo{AgentHash: ptr(i.AgentHash), AgentVersion: ptr(i.AgentVersion), DockerVersion: ptr(i.RuntimeVersion)},
 		Attributes:           mirror.Slice[types.Attribute](i.Attributes),
 		CapacityProviderName: ptr(i.CapacityProvider),
+		AgentUpdateStatus:    wireAgentUpdate(i),
 		Attachments:          a.instanceAttachments(t, i.ID),
 		RegisteredResources:  wireResources(i.Registered, ecs.Resources{}),
 		RemainingResources:   wireResources(i.Registered, t.InUse(i.ID)),

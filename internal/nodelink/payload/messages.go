@@ -8,6 +8,8 @@ const (
 	TypePayload            = "PayloadMessage"
 	TypeAck                = "AckRequest"
 	TypeNack               = "NackRequest"
+	TypeStageUpdate        = "StageUpdateMessage"
+	TypePerformUpdate      = "PerformUpdateMessage"
 	TypeManifest           = "TaskManifestMessage"
 	TypeStopVerification   = "TaskStopVerificationMessage"
 	TypeStopVerified       = "TaskStopVerificationAck"
@@ -77,6 +79,18 @@ type Ack struct {
 	ContainerInstance string `json:"containerInstance"`
 	MessageID         string `json:"messageId"`
 	Reason            string `json:"reason,omitempty"`
+}
+
+// Update has an agent load a newer one (TypeStageUpdate) or go over to it (TypePerformUpdate).
+type Update struct {
+	Envelope
+	Info UpdateInfo `json:"updateInfo"`
+}
+
+// UpdateInfo says where an update is. Signature is its SHA-256 in hex, by which agents know an update too.
+type UpdateInfo struct {
+	Location  string `json:"location"`
+	Signature string `json:"signature"`
 }
 
 // CredentialsMessage gives a task newer credentials under the id of those that it has.
