@@ -44,10 +44,13 @@ func (e *NoAddressError) Error() string {
 
 // NewInterface makes the network interface of a task that Create is about to make: in a subnet of its instance's zone if one of
 // those named is there, else in the first that has a free address. Subnets that are not known yet are adopted. It is a
-// NoAddressError if there is no address.
+// NoAddressError if there is no address. On an instance of Amazon's agent it is one of those that its host offers in these subnets.
 func NewInterface(tx *state.Tx, s Subnets, vpc *ecs.AwsVpcConfiguration, at ecs.InstanceID) (*ecs.NetworkInterface, error) {
 	zone := ""
 	if i := tx.Instances.Get(at); i != nil {
+		if !i.Native {
+			return hostInterface(tx, i, vpc)
+		}
 		zone, _ = i.Attribute(ecs.AttributeZone)
 	}
 	var first, rest []*ecs.Subnet
@@ -78,6 +81,22 @@ func NewInterface(tx *state.Tx, s Subnets, vpc *ecs.AwsVpcConfiguration, at ecs.
 		}
 	}
 	return nil, &NoAddressError{Subnet: vpc.Subnets[0]}
+}
+
+// hostInterface takes one that the host of Amazon's agent offers: that agent makes none, but gives a task one of the machine's.
+func hostInterface(tx *state.Tx, i *ecs.Instance, vpc *ecs.AwsVpcConfiguration) (*ecs.NetworkInterface, error) {
+	free := tx.SpareInterfaces(i, vpc.Subnets)
+	if len(free) == 0 {
+		return nil, &NoAddressError{Subnet: vpc.Subnets[0]}
+	}
+	s := free[0]
+	if tx.Subnets.Get(s.SubnetID) == nil {
+		tx.Subnets.Put(&ecs.Subnet{ID: s.SubnetID, VPC: adoptedVPC, CIDR: s.Prefix.Masked().String()})
+	}
+	return &ecs.NetworkInterface{
+		Status: ecs.AttachmentPrecreated, ID: newInterfaceID(), MAC: s.MAC, SubnetID: s.SubnetID, Address: ecs.IPv4(s.Prefix.Addr().As4()),
+		SecurityGroups: vpc.SecurityGroups,
+	}, nil
 }
 
 func freeAddress(tx *state.Tx, subnet *ecs.Subnet) (ecs.IPv4, bool, error) {

@@ -25,7 +25,7 @@ func awsvpc() *ecs.TaskDefinition {
 func attached(tx *state.Tx, s lifecycle.Subnets, zone string, subnets ...string) (*ecs.Task, error) {
 	d := awsvpc()
 	tx.Definitions.Put(d)
-	at := &ecs.Instance{ID: ecs.InstanceID{1}, Cluster: "c", Status: ecs.InstanceActive}
+	at := &ecs.Instance{ID: ecs.InstanceID{1}, Cluster: "c", Status: ecs.InstanceActive, Native: true}
 	if zone != "" {
 		at.Attributes = []ecs.Attribute{{Name: ecs.AttributeZone, Value: zone}}
 	}

@@ -160,6 +160,9 @@ func (f *foreign) write(ctx context.Context) error {
 			f.mu.Lock()
 			f.renew(f.srv.cfg.Store.View())
 			f.mu.Unlock()
+			if err := f.giveUpInterfaces(ctx); err != nil {
+				return err
+			}
 			if err := f.heartbeat(ctx); err != nil {
 				return err
 			}
@@ -286,8 +289,14 @@ func (f *foreign) sendTask(ctx context.Context, id ecs.TaskID) error {
 	}
 	message := payload.Stop(f.srv.cfg.Place, t)
 	if t.DesiredStatus < ecs.TaskStopped {
-		var err error
-		if message, err = f.start(view, t); err != nil {
+		i, err := f.ownInterface(view, t)
+		if err == nil && i != nil && awaits(t) {
+			return f.sendInterface(ctx, t, i)
+		}
+		if err == nil {
+			message, err = f.start(view, t, i)
+		}
+		if err != nil {
 			return f.giveUp(ctx, t, err)
 		}
 	}
@@ -302,12 +311,20 @@ func (f *foreign) sendTask(ctx context.Context, id ecs.TaskID) error {
 	return f.send(ctx, payload.TypePayload, payload.Message{Envelope: e, SeqNum: n, Timeline: n, Tasks: []payload.Task{message}})
 }
 
-func (f *foreign) start(view *state.View, t *ecs.Task) (payload.Task, error) {
+func (f *foreign) ownInterface(view *state.View, t *ecs.Task) (*payload.Interface, error) {
+	inst := view.Instances.Get(f.instance)
+	if inst == nil {
+		return nil, fmt.Errorf("instance %s is not there any more", f.instance)
+	}
+	return payload.TaskInterface(f.srv.cfg.Place, t, inst)
+}
+
+func (f *foreign) start(view *state.View, t *ecs.Task, own *payload.Interface) (payload.Task, error) {
 	def := view.Definitions.Get(t.Definition)
 	if def == nil {
 		return payload.Task{}, fmt.Errorf("the task definition %s is not there any more", t.Definition)
 	}
-	terms := payload.Terms{Place: f.srv.cfg.Place, Endpoint: f.endpoint}
+	terms := payload.Terms{Place: f.srv.cfg.Place, Endpoint: f.endpoint, Interface: own}
 	var err error
 	if terms.Role, err = f.credentials(t, def, loan{t.ID, payload.RoleTypeTask}); err != nil {
 		return payload.Task{}, err

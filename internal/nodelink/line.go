@@ -24,6 +24,8 @@ type link interface {
 	sync(view *state.View)
 	run(view *state.View, t *ecs.Task)
 	stop(t *ecs.Task)
+	// attached: the task's network interface is there.
+	attached(t *ecs.Task)
 	// ended: the task is STOPPED.
 	ended(id ecs.TaskID)
 }

@@ -228,6 +228,8 @@ func (s *Server) dispatch(c *state.Commit) {
 			n.stop(t)
 		case t.DesiredStatus != ecs.TaskStopped && !placed:
 			n.run(c.View, t)
+		case t.DesiredStatus != ecs.TaskStopped && attachedNow(ch):
+			n.attached(t)
 		}
 	}
 	for _, ch := range c.Instances {
@@ -247,6 +249,11 @@ func (s *Server) dispatch(c *state.Commit) {
 			s.endKey(ch.New.ID)
 		}
 	}
+}
+
+func attachedNow(ch state.Change[ecs.Task]) bool {
+	before, now := ch.Old.Interface, ch.New.Interface
+	return before != nil && now != nil && before.Status < ecs.AttachmentAttached && now.Status == ecs.AttachmentAttached
 }
 
 func instanceOf(ch state.Change[ecs.Instance]) ecs.InstanceID {

@@ -61,6 +61,9 @@ func (n *session) stop(t *ecs.Task) {
 
 func (n *session) ended(ecs.TaskID) {}
 
+// attached: the agent has the task already, and the interface is its own work.
+func (n *session) attached(*ecs.Task) {}
+
 // add puts a task, and its definition if the agent has not had it, into the next message.
 func (n *session) add(view *state.View, t *ecs.Task) {
 	if !n.known[t.Definition] {

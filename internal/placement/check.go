@@ -153,6 +153,9 @@ func (c *check) resources(n *candidate) string {
 		return ReasonMemory
 	case n.enis < c.needs.ENIs:
 		return ReasonENI
+	case c.needs.ENIs > 0 && !n.instance.Native && int(n.placed) >= len(c.tables.SpareInterfaces(n.instance, c.Subnets)):
+		// Amazon's agents have those interfaces alone that their hosts offer.
+		return ReasonENI
 	}
 	return ""
 }

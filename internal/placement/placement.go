@@ -54,6 +54,8 @@ type Request struct {
 	LaunchType string
 	// Attributes are what an instance must have beside those that the definition requires.
 	Attributes []ecs.Attribute
+	// Subnets are those in which a task in the network mode awsvpc may be.
+	Subnets []string
 	// Connected tells whether an instance's agent is there; nil means that all are.
 	Connected func(ecs.InstanceID) bool
 }

@@ -27,6 +27,7 @@ func someInstance(t *rapid.T, n byte) *ecs.Instance {
 			i.Attributes = append(i.Attributes, ecs.Attribute{Name: name, Value: v})
 		}
 	}
+	i.Native = true
 	i.Registered.ENIs = rapid.Int32Range(0, 3).Draw(t, "enis")
 	for g := range rapid.IntRange(0, 3).Draw(t, "gpus") {
 		i.Registered.GPUs = append(i.Registered.GPUs, fmt.Sprintf("g%d", g))

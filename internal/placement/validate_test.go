@@ -106,6 +106,7 @@ func TestLaunchTypes(t *testing.T) {
 func TestDevices(t *testing.T) {
 	s := open(t)
 	gpus, enis, odd := instance(1, 1000, 1000), instance(2, 1000, 1000), instance(3, 1000, 1000)
+	gpus.Native, enis.Native, odd.Native = true, true, true
 	gpus.Registered.GPUs, enis.Registered.ENIs = []string{"a", "b", "c"}, 2
 	odd.Attributes = []ecs.Attribute{{Name: "odd"}}
 	if err := fill(s, []*ecs.Instance{gpus, enis, odd}, []*ecs.Task{{ID: ecs.TaskID{1}, Cluster: "c", Instance: gpus.ID,

@@ -309,6 +309,8 @@ type payload struct {
 		ARN, DesiredStatus string
 		Containers         []struct{ Name string }
 		RoleCredentials    *roleCredentials
+
+		ElasticNetworkInterfaces []netInterface
 	}
 }
 

@@ -80,6 +80,9 @@ func (a *API) PutAttributes(ctx context.Context, in *sdk.PutAttributesInput) (*s
 	}
 	out := &sdk.PutAttributesOutput{}
 	err = a.changeAttributes(ctx, in.Cluster, changes, func(i *ecs.Instance, at ecs.Attribute) (*types.Attribute, error) {
+		if err := checkInterface(at.Name, at.Value); err != nil {
+			return nil, err
+		}
 		n := slices.IndexFunc(i.Attributes, func(o ecs.Attribute) bool { return o.Name == at.Name })
 		if n < 0 {
 			if customAttributes(i) >= maxAttributes {

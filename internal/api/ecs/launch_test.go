@@ -39,7 +39,7 @@ func (f *fixture) associate(names []string, strategy ...ecs.CapacityProviderStra
 
 func fargateInstance(f *fixture) string {
 	in := &sdk.RegisterContainerInstanceInput{TotalResources: resources(8192, 8192)}
-	for _, a := range []string{"roadstead.capability.fargate", "ecs.capability.task-eni", "ecs.capability.task-cpu-mem-limit", "com.amazonaws.ecs.capability.docker-remote-api.1.18"} {
+	for _, a := range []string{"roadstead.capability.fargate", "roadstead.capability.native", "ecs.capability.task-eni", "ecs.capability.task-cpu-mem-limit", "com.amazonaws.ecs.capability.docker-remote-api.1.18"} {
 		in.Attributes = append(in.Attributes, types.Attribute{Name: &a})
 	}
 	in.Attributes = append(in.Attributes, types.Attribute{Name: aws.String("ecs.availability-zone"), Value: aws.String("us-east-1b")},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -160,9 +161,23 @@ func (a *API) readRegistration(ctx context.Context, in *sdk.RegisterContainerIns
 		if str(at.Name) == "" || len(str(at.Name)) > 128 || len(str(at.Value)) > 1024 {
 			return nil, fault.New(fault.InvalidParameter, "Invalid attribute: name must have 1 to 128 characters and value at most 1024.")
 		}
+		if err := checkInterface(*at.Name, str(at.Value)); err != nil {
+			return nil, err
+		}
 		r.set(*at.Name, str(at.Value))
 	}
 	return r, nil
+}
+
+// checkInterface reads the attributes by which hosts offer network interfaces.
+func checkInterface(name, value string) error {
+	if !strings.HasPrefix(name, ecs.AttributeInterface) {
+		return nil
+	}
+	if _, err := ecs.ParseSpareInterface(value); err != nil {
+		return fault.New(fault.InvalidParameter, "Invalid attribute %s: %v.", name, err)
+	}
+	return nil
 }
 
 func (r *registration) set(name, value string) {

@@ -182,6 +182,9 @@ func (p *plan) placement(a *API, count int) placement.Request {
 		Constraints: p.constraints, Strategy: p.order, CapacityProvider: p.spec.CapacityProvider,
 		LaunchType: p.spec.LaunchType, Connected: a.Connected,
 	}
+	if p.vpc != nil {
+		r.Subnets = p.vpc.Subnets
+	}
 	if p.spec.EnableExecuteCommand {
 		r.Attributes = execAttributes
 	}

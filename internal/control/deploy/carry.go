@@ -278,10 +278,14 @@ func (w *work) shares(p *ecs.Deployment, n int) []share {
 
 // request is how the tasks of a service's deployment are placed.
 func request(s *ecs.Service, p *ecs.Deployment, def *ecs.TaskDefinition) placement.Request {
-	return placement.Request{
+	r := placement.Request{
 		Cluster: s.Cluster, Definition: def, Group: ecs.ServiceGroup(s.Name), Constraints: p.PlacementConstraints, Strategy: p.PlacementStrategy,
 		LaunchType: p.LaunchType, Attributes: attributes(p),
 	}
+	if p.NetworkConfiguration != nil && p.NetworkConfiguration.AwsvpcConfiguration != nil {
+		r.Subnets = p.NetworkConfiguration.AwsvpcConfiguration.Subnets
+	}
+	return r
 }
 
 func (w *work) startShare(p *ecs.Deployment, def *ecs.TaskDefinition, sh share) ([]ecs.TaskID, []placement.Failure, error) {

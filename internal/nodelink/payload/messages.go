@@ -8,6 +8,7 @@ const (
 	TypePayload            = "PayloadMessage"
 	TypeAck                = "AckRequest"
 	TypeNack               = "NackRequest"
+	TypeAttachInterfaces   = "AttachTaskNetworkInterfacesMessage"
 	TypeStageUpdate        = "StageUpdateMessage"
 	TypePerformUpdate      = "PerformUpdateMessage"
 	TypeManifest           = "TaskManifestMessage"
@@ -140,6 +141,7 @@ type Task struct {
 	RoleCredentials      *Credentials `json:"roleCredentials,omitempty"`
 	ExecutionCredentials *Credentials `json:"executionRoleCredentials,omitempty"`
 	Proxy                *Proxy       `json:"proxyConfiguration,omitempty"`
+	Interfaces           []Interface  `json:"elasticNetworkInterfaces,omitempty"`
 	// Associations give containers their GPUs.
 	Associations []Association `json:"associations,omitempty"`
 }

@@ -18,6 +18,8 @@ type Terms struct {
 	Endpoint string
 	// Role and Execution are the credentials of the task's roles; nil for a task without them.
 	Role, Execution *Credentials
+	// Interface is the task's own in the network mode awsvpc.
+	Interface *Interface
 }
 
 type translation struct {
@@ -37,6 +39,9 @@ func Start(terms Terms, task *ecs.Task, def *ecs.TaskDefinition) (Task, error) {
 		Family: def.Family, Version: strconv.Itoa(int(def.Revision)), Group: task.Group, LaunchType: task.LaunchType,
 		NetworkMode: t.networkMode(), PidMode: def.PidMode, IpcMode: def.IpcMode, RoleCredentials: t.Role, ExecutionCredentials: t.Execution,
 		Associations: t.associations(),
+	}
+	if t.Interface != nil {
+		out.Interfaces = []Interface{*t.Interface}
 	}
 	out.ServiceName, _ = ecs.ServiceOfGroup(task.Group)
 	if units, ok := ecs.CPUUnits(first(override(task).Cpu, def.Cpu)); ok {
@@ -77,8 +82,8 @@ func (t *translation) check() error {
 	if len(t.def.ContainerDefinitions) == 0 {
 		return fmt.Errorf("the task definition has no containers")
 	}
-	if t.networkMode() == ecs.NetworkAwsvpc {
-		return fmt.Errorf("network mode awsvpc needs a network interface of Amazon EC2's, which this server does not have for Amazon's agents")
+	if t.networkMode() == ecs.NetworkAwsvpc && t.Interface == nil {
+		return fmt.Errorf("network mode awsvpc needs a network interface of the host's own for the task")
 	}
 	for i := range t.def.ContainerDefinitions {
 		c := &t.def.ContainerDefinitions[i]
