@@ -13,7 +13,7 @@ import (
 // planeFlags are what `up` and `server` both take.
 type planeFlags struct {
 	dataDir, listen, account, region string
-	secretsKey, admin                string
+	secretsKey, admin, advertise     string
 	etcd                             []string
 	settings                         settingsFlags
 	tls                              devcluster.TLSConfig
@@ -26,6 +26,7 @@ func (f *planeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.region, "region", "us-east-1", "AWS region to play")
 	cmd.Flags().StringSliceVar(&f.etcd, "etcd-endpoints", nil, "client addresses of an etcd to keep the state in, in place of the built-in one")
 	cmd.Flags().StringVar(&f.secretsKey, "secrets-key", "", "file with the key that secrets are encrypted with; made if it is not there (default secrets.key in the data directory)")
+	cmd.Flags().StringVar(&f.advertise, "advertise", "", "URL at which the other servers of the same etcd reach this one (default: found out)")
 	cmd.Flags().StringVar(&f.admin, "admin", "", "loopback address, IP:PORT, for net/http/pprof's pages; none if empty")
 	f.settings.add(cmd)
 	cmd.Flags().BoolVar(&f.tls.Never, "insecure-listen", false, "serve plain HTTP on an address beyond loopback too; such listeners are TLS otherwise")
@@ -52,7 +53,7 @@ func (f *planeFlags) config(cmd *cobra.Command) (devcluster.Config, error) {
 	}
 	return devcluster.Config{
 		Settings: settings, TLS: f.tls,
-		DataDir: f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, SecretsKey: f.secretsKey, Admin: f.admin, Log: log,
+		DataDir: f.dataDir, Listen: f.listen, EtcdEndpoints: f.etcd, SecretsKey: f.secretsKey, Advertise: f.advertise, Admin: f.admin, Log: log,
 		Place: ecs.Place{Account: f.account, Region: f.region},
 	}, nil
 }

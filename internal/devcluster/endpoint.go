@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 
 	"roadstead.dev/roadstead/internal/join"
 	"roadstead.dev/roadstead/internal/servercert"
@@ -42,6 +44,8 @@ type endpoint struct {
 	url      string
 	// pin is what join tokens say of it, ca the file of our CA if clients need that.
 	pin, ca string
+	// authority is the certificate of our CA.
+	authority *x509.Certificate
 	// client reaches the endpoint from within the process; nil for any client.
 	client *http.Client
 }
@@ -53,7 +57,7 @@ func openEndpoint(cfg Config, dir DataDir, l net.Listener) (*endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{listener: l, url: "http://" + reachable(l.Addr()), pin: join.Pin(authority.Certificate())}
+	e := &endpoint{listener: l, url: "http://" + reachable(l.Addr()), pin: join.Pin(authority.Certificate()), authority: authority.Certificate()}
 	tcp, ok := l.Addr().(*net.TCPAddr)
 	beyond := ok && !tcp.IP.IsLoopback()
 	if beyond && cfg.TLS.Never {
@@ -98,6 +102,29 @@ func (e *endpoint) certificates(cfg Config, dir DataDir, authority *servercert.A
 		e.url = "https://" + net.JoinHostPort(own.Leaf.DNSNames[0], port)
 	}
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &own, nil }, nil
+}
+
+// advertised is the URL under which other servers of the installation reach this one.
+func (e *endpoint) advertised(cfg Config) (string, error) {
+	if cfg.Advertise != "" {
+		return cfg.Advertise, nil
+	}
+	tcp, ok := e.listener.Addr().(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() || len(cfg.EtcdEndpoints) == 0 || !strings.HasSuffix(e.url, "://"+reachable(tcp)) {
+		return e.url, nil
+	}
+	// Who listens everywhere is reached at the address by which it reaches what the servers share.
+	_, etcd, found := strings.Cut(cfg.EtcdEndpoints[0], "://")
+	if !found {
+		etcd = cfg.EtcdEndpoints[0]
+	}
+	conn, err := net.Dial("udp", strings.TrimSuffix(etcd, "/")) // which sends nothing
+	if err != nil {
+		return "", fmt.Errorf("find the address that other servers reach this one at (or say it with --advertise): %w", err)
+	}
+	defer conn.Close()
+	scheme, _, _ := strings.Cut(e.url, "://")
+	return scheme + "://" + net.JoinHostPort(conn.LocalAddr().(*net.UDPAddr).IP.String(), fmt.Sprint(tcp.Port)), nil
 }
 
 // servingNames are those by which a listener can be reached.

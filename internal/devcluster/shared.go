@@ -25,9 +25,9 @@ func (d DataDir) shared() []sharedFile {
 
 // takeOver brings the files into the data directory that the state has and it lacks. It refuses those that differ: either the
 // directory or the state is another installation's.
-func takeOver(dir DataDir, view *state.View, keeper *secrets.Keeper) error {
+func takeOver(dir DataDir, keys *state.Records[secrets.SystemKey], keeper *secrets.Keeper) error {
 	for _, f := range dir.shared() {
-		stored := view.SystemKeys.Get(f.name)
+		stored := keys.Get(f.name)
 		if stored == nil {
 			continue
 		}

@@ -119,7 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 			n.base().end("the server is stopping")
 		}
 	}()
-	defer s.endAll()
+	defer s.EndAll("the server is stopping")
 	defer close(s.done)
 	for {
 		select {
@@ -191,11 +191,12 @@ func (s *Server) part(n link, view *state.View) {
 	}
 }
 
-func (s *Server) endAll() {
+// EndAll ends the sessions there are, whose agents then connect again; why is for them. Safe for concurrent use.
+func (s *Server) EndAll(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, n := range s.sessions {
-		n.base().end("the server is stopping")
+		n.base().end(why)
 		delete(s.sessions, id)
 	}
 }

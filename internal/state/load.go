@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+
+	"roadstead.dev/roadstead/internal/secrets"
 )
 
 // load reads everything stored into new tables: one goroutine reads page after page, several decode them, and this one
@@ -31,6 +33,22 @@ func (s *Store) load(ctx context.Context, term Term) (*Tables, error) {
 		}
 	}
 	return tables, nil
+}
+
+// ReadSystemKeys makes a table of stored entries of [SystemKeysTable]: for a server that does not lead yet.
+func ReadSystemKeys(entries []Entry) (*Records[secrets.SystemKey], error) {
+	keys := newRecords(newWriter(), systemKeys)
+	for _, e := range entries {
+		row, key, err := keys.decode(e.Value, newInterner())
+		if err != nil {
+			return nil, fmt.Errorf("key %q: %w", e.Key, err)
+		}
+		if key != e.Key {
+			return nil, fmt.Errorf("key %q: it holds the record of %q", e.Key, key)
+		}
+		keys.replace(nil, row)
+	}
+	return keys, nil
 }
 
 type loader struct {

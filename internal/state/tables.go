@@ -135,9 +135,12 @@ var (
 	eventDestinations  = recordKind[EventDestination]{id: eventDestinationsTable, first: "event-destinations", key: (*EventDestination).Key}
 )
 
+// SystemKeysTable is the name of the table SystemKeys where it is stored.
+const SystemKeysTable = "system-keys"
+
 // The tables of who may join.
 var (
-	systemKeys = recordKind[secrets.SystemKey]{id: systemKeysTable, first: "system-keys", key: (*secrets.SystemKey).Key}
+	systemKeys = recordKind[secrets.SystemKey]{id: systemKeysTable, first: SystemKeysTable, key: (*secrets.SystemKey).Key}
 	joinTokens = recordKind[ecs.JoinToken]{id: joinTokensTable, first: "join-tokens", key: func(v *ecs.JoinToken) string { return v.ID }}
 	agentKeys  = recordKind[ecs.AgentKey]{id: agentKeysTable, first: "agent-keys", key: func(v *ecs.AgentKey) string { return v.ID }}
 )

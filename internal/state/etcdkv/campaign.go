@@ -15,8 +15,9 @@ import (
 	"roadstead.dev/roadstead/internal/state"
 )
 
-// leaderRecord is the value of the leader's key. Nothing depends on it: it is for who looks into etcd.
+// leaderRecord is the value of the leader's key: for other servers, which hand requests on to the URL, and for who looks into etcd.
 type leaderRecord struct {
+	URL  string `json:"url,omitempty"`
 	Name string `json:"name,omitempty"`
 	Host string `json:"host,omitempty"`
 	PID  int    `json:"pid"`
@@ -42,7 +43,8 @@ func (kv *KV) campaign(ctx context.Context) (*term, error) {
 
 // giveBack lets go of a lease that led to nothing. Its expiry would do it too.
 func (kv *KV) giveBack(t *term) {
-	ctx, cancel := context.WithTimeout(kv.ctx, requestTimeout)
+	// A standby that is told to end gives it back too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(kv.ctx), requestTimeout)
 	defer cancel()
 	t.over()
 	if _, err := kv.client.Revoke(ctx, t.lease); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
@@ -54,7 +56,7 @@ func (kv *KV) giveBack(t *term) {
 func (kv *KV) seize(ctx context.Context, t *term) error {
 	key := kv.key(leaderKey)
 	host, _ := os.Hostname() // For people only.
-	value, err := json.Marshal(leaderRecord{Name: kv.cfg.Name, Host: host, PID: os.Getpid(), Term: t.id})
+	value, err := json.Marshal(leaderRecord{URL: kv.announced.url, Name: kv.cfg.Name, Host: host, PID: os.Getpid(), Term: t.id})
 	if err != nil {
 		return err
 	}
@@ -80,6 +82,7 @@ func (kv *KV) seize(ctx context.Context, t *term) error {
 			err = kv.remove(ctx, rival)
 		default:
 			kv.cfg.Log.Info("waiting for the leadership of the control plane", "held_by", string(rival.Value))
+			kv.announced.tell(rival.Value)
 			err = kv.await(ctx, t, key, resp.Header.Revision+1)
 		}
 		if err != nil {

@@ -81,6 +81,7 @@ type KV struct {
 	tasks  sync.WaitGroup
 
 	compactor compactor
+	announced announced
 }
 
 var _ state.KV = (*KV)(nil)
