@@ -140,8 +140,36 @@ func (p *process) openTerminal(spec *runtime.ExecSpec) {
 
 // copyTo copies output until its end. One that nobody takes any more is read on: the process is not to be stopped by it.
 func copyTo(w io.Writer, r *os.File) {
-	if _, err := io.Copy(w, r); err != nil {
+	_, err := io.Copy(w, r)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		copyRest(w, r)
+	} else if err != nil {
 		_, _ = io.Copy(io.Discard, r) // at a terminal's end it is EIO, and so is this
+	}
+}
+
+// What a pipe or a terminal holds at most, in bytes, and how long it is waited for what is there already.
+const (
+	pipeBuffer = 64 << 10
+	restWait   = 50 * time.Millisecond
+)
+
+// copyRest copies what the process has written and nobody has read, once it has ended and drainTimeout is over: a writer may have been
+// busy with what came before for all that time.
+func copyRest(w io.Writer, r *os.File) {
+	buffer := make([]byte, pipeBuffer)
+	for left := len(buffer); left > 0; {
+		if r.SetReadDeadline(time.Now().Add(restWait)) != nil {
+			return
+		}
+		n, err := r.Read(buffer[:left])
+		if n == 0 || err != nil {
+			return
+		}
+		if _, err := w.Write(buffer[:n]); err != nil {
+			return
+		}
+		left -= n
 	}
 }
 

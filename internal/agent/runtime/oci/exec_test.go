@@ -275,3 +275,36 @@ func BenchmarkExec(b *testing.B) {
 	b.ReportMetric(float64((cpuTime(b, os.Getpid())-agent).Microseconds())/1e3/float64(b.N), "agent-ms/op")
 	b.ReportMetric(float64((cpuTime(b, pid)-monitor).Microseconds())/1e3/float64(b.N), "monitor-ms/op")
 }
+
+// slowWriter takes nothing until it is released.
+type slowWriter struct {
+	syncBuffer
+	released chan struct{}
+}
+
+func (s *slowWriter) Write(p []byte) (int, error) {
+	<-s.released
+	return s.syncBuffer.Write(p)
+}
+
+// TestExecSlowReader: who takes the output slowly has all of it, also what is taken long after the process's end.
+func TestExecSlowReader(t *testing.T) {
+	m := newMachine(t)
+	s := m.subject(t, "crun")
+	s.Start(t, s.Spec(0, s.Forever))
+	out := &slowWriter{released: make(chan struct{})}
+	// More than is read at once, and no more than a pipe holds beside that.
+	p, err := s.Runtime.Exec(within(t), runtimetest.ID(0), &runtime.ExecSpec{Args: []string{"/bin/sh", "-c", "yes 123456789 | head -c 60000; echo end"}, Stdout: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.(*process).exec.Done()
+	time.Sleep(drainTimeout + 200*time.Millisecond)
+	close(out.released)
+	if code, err := p.Wait(within(t)); err != nil || code != 0 {
+		t.Errorf("it ended with %d, %v", code, err)
+	}
+	if got := out.String(); len(got) != 60004 || !strings.HasSuffix(got, "end\n") {
+		t.Errorf("%d bytes have come", len(got))
+	}
+}
