@@ -481,7 +481,8 @@ func (e *execution) setAccount(p object, req *link.ExecRequest, first int) error
 	}
 	env = mergeEnv(env, req.Env)
 	if req.Terminal {
-		env = mergeEnv([]string{"TERM=xterm"}, env)
+		// Without a LANG, programs take what is typed for ASCII.
+		env = mergeEnv([]string{"TERM=xterm", "LANG=C.UTF-8"}, env)
 	}
 	if err := p.set(memberEnv, env); err != nil || req.User == "" {
 		return err
