@@ -54,6 +54,9 @@ type Tasks struct {
 	Run         []RunTask             `json:"run,omitempty"`
 	// Stop are tasks whose desired status is STOPPED. An agent that does not have one reports it STOPPED.
 	Stop []ecs.TaskID `json:"stop,omitempty"`
+	// Exec are sessions of ECS Exec to hold, EndExec those to end.
+	Exec    []ExecSession `json:"exec,omitempty"`
+	EndExec []string      `json:"endExec,omitempty"`
 }
 
 // RunTask is one task to run. Its definition is among the message's Definitions.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,7 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"roadstead.dev/roadstead/internal/agent/engine"
+	"roadstead.dev/roadstead/internal/agent/execcmd"
 	"roadstead.dev/roadstead/internal/agent/journal"
+	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/agent/sdkhttp"
 	domain "roadstead.dev/roadstead/internal/ecs"
@@ -58,6 +61,8 @@ type Config struct {
 	Runtime runtime.Runtime
 	Network engine.Network
 	Logs    engine.Logs
+	// ExecLogs is where sessions of ECS Exec are logged; nil has those fail that are to be logged.
+	ExecLogs logs.LogsAPI
 	// Metadata is the endpoint that containers ask about themselves; nil for none.
 	Metadata    *MetadataConfig
 	PullPolicy  runtime.PullPolicy
@@ -76,11 +81,20 @@ type Agent struct {
 	identity identity
 	lender   *lender
 	checkup  *checkup
+	exec     *execcmd.Manager
 	// lock and journal are open from New until Run has ended; nil without a DataDir.
 	lock    *os.File
 	journal *journal.File
 	// endpoint is the last that DiscoverPollEndpoint gave.
 	endpoint string
+	// connected is the last session's, for connections beside it.
+	connected connected
+}
+
+// connected is where and as whom a session was opened.
+type connected struct {
+	sync.Mutex
+	endpoint, arn string
 }
 
 // ErrFatal is wrapped by errors of Run after which another try would come to the same end.
@@ -102,6 +116,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a.lender = newLender(cfg)
 	a.checkup = newCheckup(cfg.Runtime)
+	a.exec = execcmd.New(execcmd.Config{Runtime: cfg.Runtime, Dial: a.dialExec, OpenLog: a.openExecLog, Log: cfg.Log})
 	a.engine = engine.New(engine.Config{
 		Secrets:  &secretSource{cfg, a.lender},
 		Endpoint: endpoint, Zone: zone(cfg.Attributes),
@@ -202,8 +217,9 @@ func (a *Agent) cluster() string {
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ran := make(chan error, 2)
-	for _, part := range []func(context.Context) error{a.engine.Run, a.serve} {
+	parts := []func(context.Context) error{a.engine.Run, a.serve, a.exec.Run}
+	ran := make(chan error, len(parts))
+	for _, part := range parts {
 		go func() {
 			err := part(ctx)
 			if err != nil {
@@ -214,7 +230,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	err := a.follow(ctx)
 	cancel()
-	if runErr := errors.Join(<-ran, <-ran); runErr != nil {
+	var runErr error
+	for range parts {
+		runErr = errors.Join(runErr, <-ran)
+	}
+	if runErr != nil {
 		err = runErr
 	}
 	return errors.Join(err, a.close())
@@ -277,7 +297,7 @@ func (a *Agent) once(ctx context.Context, registered *bool) error {
 	if a.cfg.OnConnected != nil {
 		a.cfg.OnConnected()
 	}
-	return newSession(a.engine, a.checkup, conn, a.cfg.Log).run(ctx)
+	return newSession(a, conn).run(ctx)
 }
 
 // pause waits; false says that ctx has ended.

@@ -36,6 +36,9 @@ func (a *Agent) dial(ctx context.Context) (*websocket.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.connected.Lock()
+	a.connected.endpoint, a.connected.arn = endpoint, a.identity.InstanceARN
+	a.connected.Unlock()
 	req, err := a.wsRequest(ctx, endpoint)
 	if err != nil {
 		return nil, err
@@ -75,6 +78,15 @@ func (a *Agent) pollEndpoint(ctx context.Context) (string, error) {
 
 // wsRequest is the unsigned GET of a session.
 func (a *Agent) wsRequest(ctx context.Context, endpoint string) (*http.Request, error) {
+	return wsRequest(ctx, endpoint, "/ws", url.Values{
+		"clusterArn": {a.cluster()}, "containerInstanceArn": {a.identity.InstanceARN},
+		"agentVersion": {a.cfg.Version}, "agentHash": {a.cfg.Commit}, "dockerVersion": {"DockerVersion: " + a.cfg.RuntimeVersion},
+		"seqNum": {"1"}, "protocolVersion": {"2"}, "sendCredentials": {"false"}, "roadstead": {"1"},
+	})
+}
+
+// wsRequest is the unsigned GET of a websocket at an endpoint.
+func wsRequest(ctx context.Context, endpoint, path string, query url.Values) (*http.Request, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("connect: endpoint: %w", err)
@@ -82,12 +94,8 @@ func (a *Agent) wsRequest(ctx context.Context, endpoint string) (*http.Request, 
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("connect: endpoint %q is not an http or https address", endpoint)
 	}
-	u.Path = strings.TrimSuffix(u.Path, "/") + "/ws"
-	u.RawQuery = url.Values{
-		"clusterArn": {a.cluster()}, "containerInstanceArn": {a.identity.InstanceARN},
-		"agentVersion": {a.cfg.Version}, "agentHash": {a.cfg.Commit}, "dockerVersion": {"DockerVersion: " + a.cfg.RuntimeVersion},
-		"seqNum": {"1"}, "protocolVersion": {"2"}, "sendCredentials": {"false"}, "roadstead": {"1"},
-	}.Encode()
+	u.Path = strings.TrimSuffix(u.Path, "/") + path
+	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)

@@ -114,6 +114,9 @@ func (c *Config) capabilities() []ecs.Attribute {
 	if c.Metadata != nil {
 		names = append(names, "com.amazonaws.ecs.capability.task-iam-role", "com.amazonaws.ecs.capability.task-iam-role-network-host")
 	}
+	if !c.Simulated {
+		names = append(names, acs.CapabilityExec)
+	}
 	if c.Simulated {
 		names = append(names, simulated...)
 		names = append(names, ecs.NativeFeatures()...)

@@ -14,6 +14,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/agent/engine"
+	"roadstead.dev/roadstead/internal/agent/execcmd"
 )
 
 // Times of a session.
@@ -31,6 +32,7 @@ const (
 type session struct {
 	engine  *engine.Engine
 	checkup *checkup
+	exec    *execcmd.Manager
 	conn    *websocket.Conn
 	log     *slog.Logger
 	// acks has the ids of the reports that the server acknowledged.
@@ -39,8 +41,8 @@ type session struct {
 	beaten chan struct{}
 }
 
-func newSession(e *engine.Engine, c *checkup, conn *websocket.Conn, log *slog.Logger) *session {
-	return &session{engine: e, checkup: c, conn: conn, log: log, acks: make(chan string, 8), beaten: make(chan struct{}, 1)}
+func newSession(a *Agent, conn *websocket.Conn) *session {
+	return &session{engine: a.engine, checkup: a.checkup, exec: a.exec, conn: conn, log: a.cfg.Log, acks: make(chan string, 8), beaten: make(chan struct{}, 1)}
 }
 
 // run carries the session until it breaks or ctx ends. The error says why it ended.
@@ -49,7 +51,7 @@ func (s *session) run(ctx context.Context) error {
 	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	var parts sync.WaitGroup
-	for _, part := range []func(context.Context) error{s.read, s.report, s.checks} {
+	for _, part := range []func(context.Context) error{s.read, s.report, s.checks, s.execEnds} {
 		parts.Go(func() { cancel(part(inner)) })
 	}
 	select {
@@ -124,6 +126,7 @@ func (s *session) receive(ctx context.Context, name string, body json.RawMessage
 		if err := s.engine.Apply(ctx, &m, name == acs.TypeSync); err != nil {
 			return &badMessage{err}
 		}
+		s.exec.Apply(m.Exec, m.EndExec, name == acs.TypeSync)
 		return s.send(ctx, acs.TypeTasksAck, acs.TasksAck{MessageID: m.MessageID})
 	case acs.TypeStatesAck:
 		var m acs.StatesAck
@@ -166,6 +169,22 @@ func (s *session) checks(ctx context.Context) error {
 		}
 		if err := s.send(ctx, acs.TypeInstanceStatus, status); err != nil {
 			return err
+		}
+	}
+}
+
+// execEnds tells the server of sessions of ECS Exec that have ended.
+func (s *session) execEnds(ctx context.Context) error {
+	for {
+		if ended := s.exec.Ended(); len(ended) > 0 {
+			if err := s.send(ctx, acs.TypeExecEnded, acs.ExecEnded{Sessions: ended}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-s.exec.Changed():
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

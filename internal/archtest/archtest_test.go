@@ -29,6 +29,7 @@ var rules = []rule{
 	{"internal/secrets", []string{"internal/ecs"}, "secrets are a domain of their own beside ECS's, and share its tags and times"},
 	{"internal/state/...", []string{"internal/ecs", "internal/fault", "internal/secrets", "internal/state/..."}, "the store keeps the domain and serves everyone above"},
 	{"internal/acs", []string{"internal/ecs"}, "both ends of the agent protocol build on it"},
+	{"internal/execlink", []string{"internal/ecs", "internal/acs", "internal/ssmsession"}, "it passes frames between agents and clients, and knows nothing of the state"},
 	{"internal/ssmsession", nil, "it speaks a protocol of AWS's, whoever is behind it"},
 	{"internal/lifecycle", []string{"internal/ecs", "internal/fault", "internal/state", "internal/acs"}, "the rules of a task's life are the same for the API, agents and controllers"},
 	{"internal/placement/query", []string{"internal/ecs"}, "the query language asks an instance's facts, and knows nothing of where they are kept"},

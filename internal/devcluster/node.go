@@ -144,7 +144,7 @@ func newNode(cfg NodeConfig, dir DataDir, info Info, web *http.Client, key keyri
 		HTTPClient: web,
 		ServerURL:  info.Endpoint, Cluster: cfg.Cluster, MakeCluster: true, Region: info.Place.Region, Credentials: creds, DataDir: dir.path("node/agent"), RunDir: dir.Run(),
 		ReservedMemoryMiB: cfg.ReservedMiB, Attributes: cfg.attributes(),
-		Images: n.images, Runtime: n.runtime, Network: network, Logs: n.shipper, Metadata: endpoint,
+		Images: n.images, Runtime: n.runtime, Network: network, Logs: n.shipper, ExecLogs: client, Metadata: endpoint,
 		Log: log,
 		OnConnected: func() {
 			once.Do(func() {

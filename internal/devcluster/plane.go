@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roadstead.dev/roadstead/internal/access"
+	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/admission"
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
@@ -22,6 +23,7 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/events"
 	"roadstead.dev/roadstead/internal/events/deliver"
+	"roadstead.dev/roadstead/internal/execlink"
 	"roadstead.dev/roadstead/internal/join"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/logstore"
@@ -38,6 +40,7 @@ type plane struct {
 	store *state.Store
 	logs  *logstore.Store
 	links *nodelink.Server
+	execs *execlink.Broker
 	desk  *admission.Desk
 	// agents is rung when one connects.
 	agents  loop.Bell
@@ -95,12 +98,16 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if p.logs, err = logstore.Open(base.logs); err != nil {
 		return nil, err
 	}
+	p.execs = execlink.New(execlink.Config{Log: cfg.Log, Tell: func(id ecs.InstanceID, hold []acs.ExecSession, end []string) bool {
+		return p.links.TellExec(id, hold, end)
+	}})
 	api, err := ecsapi.New(ecsapi.Config{
 		Store: p.store, Place: cfg.Place, Log: cfg.Log,
 		Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) },
 		Health:    func(id ecs.InstanceID) ecs.InstanceHealth { return p.links.Health(id) },
 		Endpoint:  agentEndpoints, MaxRunCount: cfg.Settings.MaxRunTasks, Subnets: cfg.Settings.subnets(cfg.Place),
 		HookURLs: cfg.Settings.HookURLs, AgentRelease: cfg.Settings.AgentRelease,
+		Exec:        execs{p.execs},
 		Caller:      func(ctx context.Context) string { return wire.CallerFrom(ctx).ARN },
 		ClientToken: func(ctx context.Context) string { return wire.Extra(ctx, "clientToken") },
 		Agent:       func(ctx context.Context) string { return agentKey(wire.CallerFrom(ctx)) },
@@ -116,7 +123,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
-	vault, err := newSecrets(cfg, base.ring, base.keeper, p.store)
+	vault, err := newSecrets(cfg, base.ring, base.keeper, p.store, p.execs)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +139,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
-	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), AgentRelease: cfg.Settings.AgentRelease, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
+	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), AgentRelease: cfg.Settings.AgentRelease, Exec: p.execs, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
 		p.agents.Ring(id.String())
 		if base.joined != nil {
 			base.joined(id)
@@ -140,6 +147,8 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	}})
 	mux := http.NewServeMux()
 	mux.Handle("GET /acs/ws", p.links)
+	mux.Handle("GET /acs/exec", p.links.ExecConnections())
+	mux.Handle("GET "+execlink.ClientPath+"{session}", p.execs)
 	mux.Handle("GET /tcs/ws", p.links.Telemetry())
 	// What is not AWS's has a place of its own, where what is not there is not taken for a call of AWS's.
 	mux.HandleFunc("GET /_roadstead/health", health)
@@ -176,6 +185,7 @@ func (p *plane) parts() []part {
 	return []part{
 		{"state", p.store.Run},
 		{"log store", p.logs.Run},
+		{"ECS Exec", p.execs.Run},
 		{"orphans", func(ctx context.Context) error {
 			return orphans.Run(ctx, orphans.Config{Store: p.store, Log: p.cfg.Log})
 		}},

@@ -9,6 +9,7 @@ import (
 	"roadstead.dev/roadstead/internal/api/ssm"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/events"
+	"roadstead.dev/roadstead/internal/execlink"
 	"roadstead.dev/roadstead/internal/fault"
 	"roadstead.dev/roadstead/internal/keyring"
 	"roadstead.dev/roadstead/internal/secrets"
@@ -17,7 +18,7 @@ import (
 )
 
 // newSecrets makes the APIs of Secrets Manager and of the Parameter Store.
-func newSecrets(cfg Config, ring *keyring.Ring, keeper *secrets.Keeper, store *state.Store) ([]*wire.Service, error) {
+func newSecrets(cfg Config, ring *keyring.Ring, keeper *secrets.Keeper, store *state.Store, sessions *execlink.Broker) ([]*wire.Service, error) {
 	if err := checkKeys(store.View(), keeper); err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func newSecrets(cfg Config, ring *keyring.Ring, keeper *secrets.Keeper, store *s
 		return nil, err
 	}
 	parameters, err := ssm.New(ssm.Config{
-		Store: store, Keeper: keeper, Place: cfg.Place,
+		Store: store, Keeper: keeper, Place: cfg.Place, Sessions: sessions, StreamURL: streamURL,
 		Allow: func(_ context.Context, caller wire.Caller, p *secrets.Parameter) error {
 			arn := p.ARN(cfg.Place)
 			if mayRead(&store.View().Tables, ring, caller, func(r ecs.SecretReference) bool {

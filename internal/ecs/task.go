@@ -152,6 +152,9 @@ type Container struct {
 	ManagedAgents   []ManagedAgent   `cbor:"11,keyasint,omitempty" json:"managedAgents,omitempty"`
 }
 
+// ManagedAgentExec is the name of the managed agent that a container has where its task has ECS Exec.
+const ManagedAgentExec = "ExecuteCommandAgent"
+
 // ManagedAgent is what runs in a container for ECS's own ends, such as ExecuteCommandAgent for ECS Exec.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedAgent.html
 type ManagedAgent struct {

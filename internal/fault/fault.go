@@ -22,6 +22,7 @@ const (
 	ClusterHasServices  Kind = "ClusterContainsServicesException"
 	AttributeLimit      Kind = "AttributeLimitExceededException"
 	TargetNotFound      Kind = "TargetNotFoundException"
+	TargetNotConnected  Kind = "TargetNotConnectedException"
 	ResourceInUse       Kind = "ResourceInUseException"
 	NamespaceNotFound   Kind = "NamespaceNotFoundException"
 	NoUpdateAvailable   Kind = "NoUpdateAvailableException"

@@ -34,9 +34,6 @@ type Spec struct {
 	Interface *ecs.NetworkInterface
 }
 
-// execAgent is the managed agent by which ECS Exec enters a container.
-const execAgent = "ExecuteCommandAgent"
-
 // Create puts a new task: PENDING, to be RUNNING, with its resources reserved on its instance from now on. One with a network
 // interface is PROVISIONING until its agent has it.
 func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
@@ -68,7 +65,7 @@ func Create(tx *state.Tx, now ecs.Millis, s Spec) *ecs.Task {
 			LastStatus: ecs.TaskPending,
 		}
 		if s.EnableExecuteCommand {
-			task.Containers[i].ManagedAgents = []ecs.ManagedAgent{{Name: execAgent, LastStatus: ecs.TaskPending}}
+			task.Containers[i].ManagedAgents = []ecs.ManagedAgent{{Name: ecs.ManagedAgentExec, LastStatus: ecs.TaskPending}}
 		}
 	}
 	giveGPUs(task, s)

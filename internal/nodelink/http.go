@@ -111,7 +111,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, operation, parame
 		refuse(w, http.StatusForbidden, refusedAccess, "another key registered the container instance")
 	case inst.Status == ecs.InstanceInactive:
 		refuse(w, http.StatusBadRequest, refusedInactive, "the container instance is not registered any more")
-	case !s.welcome(w, r, view, id):
+	case !s.welcome(w, r, view, id, operation):
 	default:
 		return inst, caller, view.Revision, true
 	}
@@ -119,12 +119,16 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, operation, parame
 }
 
 // welcome refuses connections that come too often, and those by a request that was used before.
-func (s *Server) welcome(w http.ResponseWriter, r *http.Request, view *state.View, id ecs.InstanceID) bool {
+func (s *Server) welcome(w http.ResponseWriter, r *http.Request, view *state.View, id ecs.InstanceID, operation string) bool {
 	often, again := false, false
 	s.peers.with(view, id, func(p *peer) {
 		now := time.Now()
-		if often = !p.connects.AllowN(now, 1); !often {
-			again = p.used.again(r, now)
+		connects, used := p.connects, &p.used
+		if operation == operationExec {
+			connects, used = p.execs, &p.usedExecs
+		}
+		if often = !connects.AllowN(now, 1); !often {
+			again = used.again(r, now)
 		}
 	})
 	switch {

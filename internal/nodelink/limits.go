@@ -12,6 +12,8 @@ import (
 const (
 	// connectRate is in connections a second, of either kind.
 	connectRate, connectBurst = 0.5, 20
+	// execRate is in connections a second of ECS Exec's sessions, each of which has one of its own.
+	execRate, execBurst = 10, 200
 	// messageRate is in messages a second of a session, and frameRate in frames of a telemetry connection.
 	messageRate, messageBurst = 200, 2000
 	frameRate, frameBurst     = 20, 1000

@@ -49,8 +49,20 @@ type Config struct {
 	AgentRelease *ecs.AgentRelease
 	// Metrics, if set, takes what agents measure.
 	Metrics Metrics
+	// Exec, if set, has the sessions of ECS Exec.
+	Exec Exec
 	// Joined, if set, is called when an agent's session has begun and Connected tells of it. It must not block.
 	Joined func(ecs.InstanceID)
+}
+
+// Exec has the sessions of ECS Exec that agents hold; *execlink.Broker is one. Its methods must not block.
+type Exec interface {
+	// Held are those of an instance.
+	Held(ecs.InstanceID) []acs.ExecSession
+	// Ended takes note of an agent's word that some have ended.
+	Ended(ecs.InstanceID, []acs.ExecEnd)
+	// ServeAgent takes an agent's websocket for one.
+	ServeAgent(http.ResponseWriter, *http.Request, ecs.InstanceID)
 }
 
 // Server is an http.Handler for agents' websockets.

@@ -29,6 +29,9 @@ type peer struct {
 	// connects bounds how often it connects, and used has the requests by which it did of late.
 	connects *rate.Limiter
 	used     uses
+	// execs and usedExecs are the same for connections of ECS Exec's sessions.
+	execs     *rate.Limiter
+	usedExecs uses
 }
 
 // notRegistered is why the connections of an instance end that was deregistered.
@@ -45,7 +48,7 @@ func (p *peers) with(view *state.View, id ecs.InstanceID, f func(*peer)) {
 		p.of = map[ecs.InstanceID]*peer{}
 	}
 	if p.of[id] == nil {
-		p.of[id] = &peer{connects: rate.NewLimiter(connectRate, connectBurst)}
+		p.of[id] = &peer{connects: rate.NewLimiter(connectRate, connectBurst), execs: rate.NewLimiter(execRate, execBurst)}
 	}
 	f(p.of[id])
 }

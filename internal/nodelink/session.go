@@ -42,6 +42,18 @@ func (n *session) sync(view *state.View) {
 			n.add(view, t)
 		}
 	}
+	if n.srv.cfg.Exec != nil {
+		n.next.Exec = n.srv.cfg.Exec.Held(n.instance)
+	}
+	n.poke()
+}
+
+// exec has the agent told of sessions of ECS Exec to hold and to end.
+func (n *session) exec(hold []acs.ExecSession, end []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.next.Exec = append(n.next.Exec, hold...)
+	n.next.EndExec = append(n.next.EndExec, end...)
 	n.poke()
 }
 
@@ -129,7 +141,7 @@ func (n *session) message(ctx context.Context) ([]byte, error) {
 func (n *session) take() (string, *acs.Tasks) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	empty := len(n.next.Run) == 0 && len(n.next.Stop) == 0
+	empty := len(n.next.Run) == 0 && len(n.next.Stop) == 0 && len(n.next.Exec) == 0 && len(n.next.EndExec) == 0
 	if len(n.unacked) >= maxUnacked || (empty && n.synced) {
 		return "", nil
 	}
@@ -164,6 +176,15 @@ func (n *session) receive(ctx context.Context, name string, body json.RawMessage
 			return n.refuse(err)
 		}
 		return n.report(ctx, &states)
+	case acs.TypeExecEnded:
+		var ended acs.ExecEnded
+		if err := json.Unmarshal(body, &ended); err != nil {
+			return n.refuse(err)
+		}
+		if n.srv.cfg.Exec != nil {
+			n.srv.cfg.Exec.Ended(n.instance, ended.Sessions)
+		}
+		return nil
 	case acs.TypeInstanceStatus:
 		var status acs.InstanceStatus
 		if err := json.Unmarshal(body, &status); err != nil {

@@ -1,6 +1,7 @@
 package ssmsession
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -79,6 +80,14 @@ type HandshakeComplete struct {
 type Size struct {
 	Columns uint32 `json:"cols"`
 	Rows    uint32 `json:"rows"`
+}
+
+// Flag reads the payload of PayloadFlag; 0 for none.
+func (f *Frame) Flag() Flag {
+	if len(f.Payload) != 4 {
+		return 0
+	}
+	return Flag(binary.BigEndian.Uint32(f.Payload))
 }
 
 // agentVersion is the version of Amazon's SSM agent whose data channel this is; clients look it up for what they may use.

@@ -41,6 +41,7 @@ type Sender struct {
 type sent struct {
 	sequence    int64
 	frame       []byte
+	output      bool
 	first, last int64
 	at          time.Time
 	// repeated is how often it was sent beside the first time.
@@ -64,7 +65,7 @@ func (s *Sender) Add(now time.Time, t PayloadType, payload []byte) []byte {
 	if s.next == 0 {
 		f.Flags = 1 // SYN: the first of the stream
 	}
-	e := &sent{sequence: s.next, frame: f.Append(make([]byte, 0, atPayload+len(payload)))}
+	e := &sent{sequence: s.next, output: t == PayloadOutput, frame: f.Append(make([]byte, 0, atPayload+len(payload)))}
 	s.next++
 	s.unacked.PushBack(e)
 	s.send(e, now)
@@ -101,6 +102,9 @@ func (s *Sender) Acknowledge(now time.Time, sequence int64) {
 		return
 	}
 	acked := found.Value.(*sent)
+	if acked.output && found == s.unacked.Front() {
+		s.Usable() // nothing is kept that comes before it, so it was used
+	}
 	s.unacked.Remove(found)
 	if sequence == s.probe {
 		s.probe = 0

@@ -192,6 +192,9 @@ func (t *task) taskState() acs.TaskState {
 		c := t.state.Containers[i].Container
 		if !t.state.Containers[i].Ran {
 			c.RuntimeID = ""
+		} else if t.run.EnableExecuteCommand {
+			// There is no program in the container: the agent itself runs commands there, for as long as it runs.
+			c.ManagedAgents = []ecs.ManagedAgent{{Name: ecs.ManagedAgentExec, LastStatus: c.LastStatus, LastStartedAt: t.state.Containers[i].StartedAt}}
 		}
 		s.Containers[i] = c
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	MaxRunCount int
 	// TokenLifetime is how long a RunTask client token is remembered; 0 is 24 hours.
 	TokenLifetime time.Duration
+	// Exec begins sessions of ECS Exec; nil leaves ExecuteCommand unsupported.
+	Exec Exec
 	// Alarm gives the state of an alarm, and whether there is one of that name; nil leaves alarms of deployments unsupported.
 	Alarm func(name string) (ecs.AlarmState, bool)
 	// HookURLs lets life-cycle hooks of deployments name http and https URLs in place of Lambda functions.

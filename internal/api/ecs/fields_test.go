@@ -74,6 +74,7 @@ var used = map[reflect.Type]string{
 	// VolumeConfigurations are checked, and refused where they are right.
 	reflect.TypeFor[sdk.RunTaskInput](): "TaskDefinition CapacityProviderStrategy ClientToken Cluster Count EnableECSManagedTags EnableExecuteCommand Group " +
 		"LaunchType NetworkConfiguration Overrides PlacementConstraints PlacementStrategy PlatformVersion PropagateTags ReferenceId StartedBy Tags VolumeConfigurations",
+	reflect.TypeFor[sdk.ExecuteCommandInput](): "Command Interactive Task Cluster Container",
 	reflect.TypeFor[sdk.StartTaskInput](): "ContainerInstances TaskDefinition Cluster EnableECSManagedTags EnableExecuteCommand Group NetworkConfiguration " +
 		"Overrides PropagateTags ReferenceId StartedBy Tags VolumeConfigurations",
 	reflect.TypeFor[sdk.ListTasksInput](): "Cluster ContainerInstance DesiredStatus Family LaunchType MaxResults NextToken ServiceName StartedBy",

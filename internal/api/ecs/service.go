@@ -57,6 +57,7 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "RunTask", a.RunTask)
 	wire.Handle(s, "StartTask", a.StartTask)
 	wire.Handle(s, "StopTask", a.StopTask)
+	wire.Handle(s, "ExecuteCommand", a.ExecuteCommand)
 	wire.Handle(s, "DescribeTasks", a.DescribeTasks)
 	wire.Handle(s, "ListTasks", a.ListTasks)
 	wire.Handle(s, "GetTaskProtection", a.GetTaskProtection)

@@ -34,13 +34,16 @@ const (
 	tooManyTags       fault.Kind = "TooManyTagsError"
 )
 
-// Config is what the API needs. All but Now must be set.
+// Config is what the API needs. All but Sessions, StreamURL and Now must be set.
 type Config struct {
 	Store  *state.Store
 	Keeper *secrets.Keeper
 	Place  ecs.Place
 	// Allow says whether a caller may read the value of a parameter; its error, a *fault.Error, is the answer if not.
 	Allow func(ctx context.Context, caller wire.Caller, p *secrets.Parameter) error
+	// Sessions are those of ECS Exec, and StreamURL says where the client of one comes; nil leaves their operations unsupported.
+	Sessions  Sessions
+	StreamURL func(ctx context.Context, session string) string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -78,6 +81,8 @@ func (a *API) Service() *wire.Service {
 	wire.Handle(w, "AddTagsToResource", a.AddTagsToResource)
 	wire.Handle(w, "RemoveTagsFromResource", a.RemoveTagsFromResource)
 	wire.Handle(w, "ListTagsForResource", a.ListTagsForResource)
+	wire.Handle(w, "ResumeSession", a.ResumeSession)
+	wire.Handle(w, "TerminateSession", a.TerminateSession)
 	return w
 }
 
