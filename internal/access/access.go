@@ -15,7 +15,7 @@ var allowed = map[wire.CallerType]map[string][]string{
 	// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonEC2ContainerServiceforEC2Role.html
 	wire.CallerAgent: {
 		"ecs": {
-			"CreateCluster", "DescribeClusters", "DeregisterContainerInstance", "DiscoverPollEndpoint", "Poll", "PollExec", "RegisterContainerInstance",
+			"CreateCluster", "DescribeClusters", "DeregisterContainerInstance", "DiscoverPollEndpoint", "Poll", "RegisterContainerInstance",
 			"StartTelemetrySession", "UpdateContainerInstancesState", "Submit*", "ListTagsForResource",
 			// On behalf of its tasks.
 			"GetTaskProtection", "UpdateTaskProtection",

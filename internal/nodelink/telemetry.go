@@ -38,7 +38,7 @@ type telemetry struct {
 }
 
 func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
-	inst, caller, seenAt, ok := s.admit(w, r, "StartTelemetrySession", "containerInstance")
+	inst, caller, seenAt, ok := s.admit(w, r, "StartTelemetrySession", "containerInstance", sessionConnects)
 	if !ok {
 		return
 	}

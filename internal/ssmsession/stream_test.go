@@ -47,13 +47,12 @@ func (p *plugin) take(f *Frame) bool {
 
 // wire is a sender and a plugin on connections that break. down and up are what is on its way.
 type wire struct {
-	t      *rapid.T
-	s      *Sender
-	p      *plugin
-	now    time.Time
-	down   [][]byte
-	up     []int64
-	usable bool
+	t    *rapid.T
+	s    *Sender
+	p    *plugin
+	now  time.Time
+	down [][]byte
+	up   []int64
 }
 
 // deliver lets the plugin have a frame, and step the sender an acknowledgement.
