@@ -212,7 +212,8 @@ func (a *amazon) runs(t *testing.T) {
 	}
 	arn := *out.Tasks[0].TaskArn
 	in.wait(arn, "RUNNING")
-	eventually(t, "the task is healthy, and its second container has ended with 3", func() bool {
+	// Amazon's agent tells of health every 20 s.
+	within(t, time.Minute, "the task is healthy, and its second container has ended with 3", func() bool {
 		task := in.describe(arn)
 		for _, c := range task.Containers {
 			if aws.ToString(c.Name) == "first" && (aws.ToString(c.LastStatus) != "STOPPED" || aws.ToInt32(c.ExitCode) != 3) {
