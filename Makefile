@@ -42,6 +42,7 @@ unit:
 
 e2e:
 	@[ -n "$$ROADSTEAD_ECS_AGENT" ] || echo "NOT RUN: test/e2e TestAmazonAgent; set ROADSTEAD_ECS_AGENT to a built Amazon ECS agent to try it"
+	@[ -n "$$ROADSTEAD_E2E_SESSION_MANAGER_PLUGIN" ] || echo "NOT RUN: test/e2e TestExecPlugin; set ROADSTEAD_E2E_SESSION_MANAGER_PLUGIN to AWS's session-manager-plugin to try it"
 	$(GO) test -count=1 -timeout 10m ./test/...
 
 # Of e2e, what any endpoint can be asked: see test/conformance/doc.go.
