@@ -37,17 +37,18 @@ check:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# check has vetted all; go test would do so again, dependencies included, for each of its configurations.
 unit:
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 15m ./cmd/... ./internal/...
+	CGO_ENABLED=1 $(GO) test -vet=off -race -count=1 -timeout 15m ./cmd/... ./internal/...
 
 e2e:
 	@[ -n "$$ROADSTEAD_ECS_AGENT" ] || echo "NOT RUN: test/e2e TestAmazonAgent; set ROADSTEAD_ECS_AGENT to a built Amazon ECS agent to try it"
 	@[ -n "$$ROADSTEAD_E2E_SESSION_MANAGER_PLUGIN" ] || echo "NOT RUN: test/e2e TestExecPlugin; set ROADSTEAD_E2E_SESSION_MANAGER_PLUGIN to AWS's session-manager-plugin to try it"
-	$(GO) test -count=1 -timeout 10m ./test/...
+	$(GO) test -vet=off -count=1 -timeout 10m ./test/...
 
 # Of e2e, what any endpoint can be asked: see test/conformance/doc.go.
 conformance: setup
-	$(GO) test -count=1 -timeout 10m ./test/conformance
+	$(GO) test -vet=off -count=1 -timeout 10m ./test/conformance
 
 clean:
 	rm -rf bin

@@ -54,7 +54,7 @@ func TestStandby(t *testing.T) {
 	}
 	define := func(s *secured, family string) (*ecs.RegisterTaskDefinitionOutput, error) {
 		return s.ECS.RegisterTaskDefinition(t.Context(), &ecs.RegisterTaskDefinitionInput{Family: &family, NetworkMode: types.NetworkModeNone, ContainerDefinitions: []types.ContainerDefinition{{
-			Name: aws.String("c"), Image: aws.String("roadstead/busybox:latest"), Memory: aws.Int32(32), Command: []string{"sleep", "600"}}}})
+			Name: aws.String("c"), Image: aws.String("roadstead/busybox:latest"), Memory: aws.Int32(32), StopTimeout: aws.Int32(2), Command: []string{"sleep", "600"}}}})
 	}
 	if _, err := define(two, "before"); err != nil {
 		t.Fatal(err)
