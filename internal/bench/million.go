@@ -31,10 +31,16 @@ func measureMillion(ctx context.Context, r *run) error {
 		stop()
 		r.figure(Figure{With: with + ", until all are with their agents", Value: assigned.Seconds(), Unit: "s", Goal: 40, AtMost: true})
 		r.figure(Figure{With: with + ", until all are RUNNING, durably", Value: running.Seconds(), Unit: "s", Goal: 90, AtMost: true})
-		if err := c.memoryFigure(with, 4); err != nil {
+		if err := c.memoryFigure(with+", at the end of the burst", 0); err != nil {
 			return err
 		}
 		if err := c.reads(ctx, with); err != nil {
+			return err
+		}
+		if err := r.watch(ctx, rest, "at rest"); err != nil {
+			return err
+		}
+		if err := c.memoryFigure(with+", at rest", 4); err != nil {
 			return err
 		}
 		return c.startOver(ctx, tasks)

@@ -44,6 +44,7 @@ type plane struct {
 	desk  *admission.Desk
 	// agents is rung when one connects.
 	agents  loop.Bell
+	large   loop.Large
 	handler http.Handler
 	limits  state.Limits
 	events  deliver.Config
@@ -139,7 +140,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	if err != nil {
 		return nil, err
 	}
-	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), AgentRelease: cfg.Settings.AgentRelease, Exec: p.execs, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
+	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), AgentRelease: cfg.Settings.AgentRelease, Exec: p.execs, Placing: p.large.Applying, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
 		p.agents.Ring(id.String())
 		if base.joined != nil {
 			base.joined(id)
@@ -194,7 +195,7 @@ func (p *plane) parts() []part {
 		}},
 		{"services", func(ctx context.Context) error {
 			return deploy.Run(ctx, deploy.Config{
-				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, Agents: &p.agents, MaxTasks: p.maxTasks(),
+				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, Agents: &p.agents, MaxTasks: p.maxTasks(), Large: &p.large,
 				Subnets: p.cfg.Settings.subnets(p.cfg.Place), Log: p.cfg.Log,
 			})
 		}},

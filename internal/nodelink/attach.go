@@ -32,6 +32,15 @@ func awaits(t *ecs.Task) bool {
 	return t.Interface != nil && t.Interface.Status < ecs.AttachmentAttached && t.DesiredStatus < ecs.TaskStopped && t.LastStatus < ecs.TaskPending
 }
 
+// ownInterface is the interface of a task as its agent knows it; nil for a task without.
+func (f *foreign) ownInterface(view *state.View, t *ecs.Task) (*payload.Interface, error) {
+	inst := view.Instances.Get(f.instance)
+	if inst == nil {
+		return nil, fmt.Errorf("instance %s is not there any more", f.instance)
+	}
+	return payload.TaskInterface(f.srv.cfg.Place, t, inst)
+}
+
 // sendInterface tells the agent of a task's interface, which it has to find before it is given the task.
 func (f *foreign) sendInterface(ctx context.Context, t *ecs.Task, i *payload.Interface) error {
 	if err := f.report(ctx, acs.TaskState{ID: t.ID, Attachment: ecs.AttachmentAttaching}); err != nil {

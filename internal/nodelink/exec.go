@@ -3,14 +3,9 @@ package nodelink
 import (
 	"net/http"
 
-	"golang.org/x/time/rate"
-
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
 )
-
-// execConnects are what bounds a peer's connections for sessions of ECS Exec.
-func execConnects(p *peer) (*rate.Limiter, *uses) { return p.execs, &p.usedExecs }
 
 // TellExec has an instance's agent told of sessions of ECS Exec to hold and to end. False is that it is not connected, or is
 // Amazon's, which has no such sessions. Safe for concurrent use; it does not block.
@@ -27,7 +22,7 @@ func (s *Server) TellExec(id ecs.InstanceID, hold []acs.ExecSession, end []strin
 // ExecConnections takes agents' websockets for sessions of ECS Exec: as those of ServeHTTP, with the session's id in the query.
 func (s *Server) ExecConnections() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		inst, _, _, ok := s.admit(w, r, "Poll", "containerInstanceArn", execConnects)
+		inst, _, _, ok := s.admit(w, r, "Poll", "containerInstanceArn", execGate)
 		if !ok {
 			return
 		}

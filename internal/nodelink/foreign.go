@@ -311,14 +311,6 @@ func (f *foreign) sendTask(ctx context.Context, id ecs.TaskID) error {
 	return f.send(ctx, payload.TypePayload, payload.Message{Envelope: e, SeqNum: n, Timeline: n, Tasks: []payload.Task{message}})
 }
 
-func (f *foreign) ownInterface(view *state.View, t *ecs.Task) (*payload.Interface, error) {
-	inst := view.Instances.Get(f.instance)
-	if inst == nil {
-		return nil, fmt.Errorf("instance %s is not there any more", f.instance)
-	}
-	return payload.TaskInterface(f.srv.cfg.Place, t, inst)
-}
-
 func (f *foreign) start(view *state.View, t *ecs.Task, own *payload.Interface) (payload.Task, error) {
 	def := view.Definitions.Get(t.Definition)
 	if def == nil {
@@ -404,29 +396,6 @@ func (f *foreign) lent(id string) {
 	}
 }
 
-// sendManifest tells the agent all that it should have. It asks before it stops what is not in it.
-func (f *foreign) sendManifest(ctx context.Context) error {
-	n, err := f.number(ctx)
-	if err != nil {
-		return err
-	}
-	m := payload.Manifest{Envelope: f.envelope(), Timeline: n, Tasks: []payload.Identity{}}
-	for t := range f.srv.cfg.Store.View().Tasks.OnInstance(f.instance) {
-		if t.LastStatus < ecs.TaskStopped {
-			m.Tasks = append(m.Tasks, f.identity(t))
-		}
-	}
-	return f.send(ctx, payload.TypeManifest, m)
-}
-
-func (f *foreign) identity(t *ecs.Task) payload.Identity {
-	desired := payload.DesiredRunning
-	if t.DesiredStatus >= ecs.TaskStopped {
-		desired = payload.DesiredStopped
-	}
-	return payload.Identity{TaskARN: f.srv.cfg.Place.TaskARN(t.Cluster, t.ID), TaskClusterARN: f.srv.cfg.Place.ClusterARN(t.Cluster), DesiredStatus: desired}
-}
-
 func (f *foreign) envelope() payload.Envelope {
 	return payload.Envelope{
 		MessageID: f.srv.messageID(), ClusterARN: f.srv.cfg.Place.ClusterARN(f.cluster),
@@ -490,25 +459,4 @@ func (f *foreign) receive(ctx context.Context, name string, body json.RawMessage
 		f.srv.cfg.Log.Debug("unknown message from an agent", "instance", f.instance, "type", name)
 		return nil
 	}
-}
-
-// verifyStops confirms those stops that are right now: a task may have been placed since the manifest was made.
-func (f *foreign) verifyStops(ctx context.Context, v *payload.StopVerification) error {
-	view := f.srv.cfg.Store.View()
-	out := payload.StopVerified{MessageID: v.MessageID, GeneratedAt: time.Now().UnixMilli(), StopTasks: []payload.Identity{}}
-	for _, c := range v.StopCandidates {
-		id, ok := taskOf(c.TaskARN)
-		if !ok {
-			continue
-		}
-		if t := view.Tasks.Get(id); t != nil && t.Instance == f.instance && t.LastStatus < ecs.TaskStopped && t.DesiredStatus < ecs.TaskStopped {
-			continue
-		}
-		out.StopTasks = append(out.StopTasks, payload.Identity{TaskARN: c.TaskARN, TaskClusterARN: c.TaskClusterARN, DesiredStatus: payload.DesiredStopped})
-	}
-	if len(out.StopTasks) == 0 {
-		return nil
-	}
-	f.srv.cfg.Log.Warn("an agent has tasks that are not to run; they end", "instance", f.instance, "tasks", len(out.StopTasks))
-	return f.send(ctx, payload.TypeStopVerified, out)
 }

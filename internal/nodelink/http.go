@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"golang.org/x/time/rate"
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -29,7 +28,7 @@ const (
 
 // ServeHTTP takes an agent's websocket: GET with containerInstanceArn in the query, signed with SigV4 for the service ecs.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	inst, caller, seenAt, ok := s.admit(w, r, "Poll", "containerInstanceArn", sessionConnects)
+	inst, caller, seenAt, ok := s.admit(w, r, "Poll", "containerInstanceArn", sessionGate)
 	if !ok {
 		return
 	}
@@ -83,7 +82,7 @@ func (s *Server) noteVersion(ctx context.Context, inst *ecs.Instance, q url.Valu
 
 // admit finds the instance that a websocket is for, by its ARN in the query, and checks that the caller may speak for it. It
 // answers the request where it is false. seenAt is the revision at which the instance was looked up.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, operation, parameter string, bounds func(*peer) (*rate.Limiter, *uses)) (inst *ecs.Instance, caller wire.Caller, seenAt int64, ok bool) {
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, operation, parameter string, which func(*peer) *gate) (inst *ecs.Instance, caller wire.Caller, seenAt int64, ok bool) {
 	caller, err := s.cfg.Auth.Authenticate(r, "ecs", operation, nil)
 	if err != nil {
 		refuse(w, http.StatusForbidden, refusedAccess, "the signature or the key is not accepted")
@@ -112,24 +111,25 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, operation, parame
 		refuse(w, http.StatusForbidden, refusedAccess, "another key registered the container instance")
 	case inst.Status == ecs.InstanceInactive:
 		refuse(w, http.StatusBadRequest, refusedInactive, "the container instance is not registered any more")
-	case !s.welcome(w, r, view, id, bounds):
+	case !s.welcome(w, r, view, id, which):
 	default:
 		return inst, caller, view.Revision, true
 	}
 	return nil, caller, 0, false
 }
 
-// sessionConnects are what bounds a peer's sessions and telemetry.
-func sessionConnects(p *peer) (*rate.Limiter, *uses) { return p.connects, &p.used }
+// sessionGate is where sessions and telemetry come in, execGate where connections for sessions of ECS Exec do.
+func sessionGate(p *peer) *gate { return &p.sessions }
+func execGate(p *peer) *gate    { return &p.execs }
 
 // welcome refuses connections that come too often, and those by a request that was used before.
-func (s *Server) welcome(w http.ResponseWriter, r *http.Request, view *state.View, id ecs.InstanceID, bounds func(*peer) (*rate.Limiter, *uses)) bool {
+func (s *Server) welcome(w http.ResponseWriter, r *http.Request, view *state.View, id ecs.InstanceID, which func(*peer) *gate) bool {
 	often, again := false, false
 	s.peers.with(view, id, func(p *peer) {
 		now := time.Now()
-		connects, used := bounds(p)
-		if often = !connects.AllowN(now, 1); !often {
-			again = used.again(r, now)
+		g := which(p)
+		if often = !g.connects.AllowN(now, 1); !often {
+			again = g.again(r, now)
 		}
 	})
 	switch {

@@ -42,7 +42,7 @@ func TestWithdrawnKey(t *testing.T) {
 func TestWithdrawnBeforeItJoined(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	f.withdraw("k")
-	// The gate of this test knows of no withdrawal, as one that asked a moment before.
+	// The doorman of this test knows of no withdrawal, as one that asked a moment before.
 	a := f.dial()
 	if code := a.ended(); code != websocket.StatusPolicyViolation {
 		t.Errorf("closed with %v", code)

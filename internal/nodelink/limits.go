@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Bounds of what one agent may ask of the server. They are far above what agents do: Amazon's sends two pages of telemetry for
@@ -25,9 +27,19 @@ const (
 	// grace is how long a request may come again: the dates in signatures are in seconds, so that an agent's second try may be the
 	// same as its first.
 	grace = 3 * time.Second
-	// mostUses is how many are remembered: more than connectRate lets through in that time.
-	mostUses = connectBurst + int(connectRate*float64(memory/time.Second)) + 1
 )
+
+// gate bounds how often an agent connects, and by which requests. It is not for several goroutines at once.
+type gate struct {
+	connects *rate.Limiter
+	used     []use
+	// most is how many uses are remembered: more than connects lets through in that time.
+	most int
+}
+
+func newGate(perSecond float64, burst int) gate {
+	return gate{connects: rate.NewLimiter(rate.Limit(perSecond), burst), most: burst + int(perSecond*float64(memory/time.Second)) + 1}
+}
 
 // use is a signed request that was taken.
 type use struct {
@@ -35,12 +47,10 @@ type use struct {
 	at      time.Time
 }
 
-type uses []use
-
 var usesSeed = maphash.MakeSeed()
 
 // again notes a signed request and tells whether it was seen before: somebody replays it then, who may not have its key.
-func (u *uses) again(r *http.Request, now time.Time) bool {
+func (g *gate) again(r *http.Request, now time.Time) bool {
 	date := r.Header.Get("X-Amz-Date")
 	if date == "" {
 		date = r.URL.Query().Get("X-Amz-Date")
@@ -49,15 +59,15 @@ func (u *uses) again(r *http.Request, now time.Time) bool {
 		return false
 	}
 	h := maphash.String(usesSeed, r.Header.Get("Authorization")+"\n"+date+"\n"+r.URL.RawQuery)
-	*u = slices.DeleteFunc(*u, func(o use) bool { return now.Sub(o.at) > memory })
-	for _, o := range *u {
+	g.used = slices.DeleteFunc(g.used, func(o use) bool { return now.Sub(o.at) > memory })
+	for _, o := range g.used {
 		if o.request == h {
 			return now.Sub(o.at) > grace
 		}
 	}
-	*u = append(*u, use{h, now})
-	if len(*u) > mostUses {
-		*u = slices.Delete(*u, 0, 1)
+	g.used = append(g.used, use{h, now})
+	if len(g.used) > g.most {
+		g.used = slices.Delete(g.used, 0, 1)
 	}
 	return false
 }

@@ -27,7 +27,7 @@ func TestReplays(t *testing.T) {
 		}
 		return r
 	}
-	var u uses
+	u := newGate(connectRate, connectBurst)
 	if u.again(request("a", "1"), now) || u.again(request("a", "1"), now.Add(grace)) {
 		t.Error("the agent itself")
 	}
@@ -37,15 +37,15 @@ func TestReplays(t *testing.T) {
 	if u.again(request("a", ""), now) || u.again(request("a", ""), now.Add(time.Minute)) {
 		t.Error("what is not signed by date")
 	}
-	for i := range 3 * mostUses {
+	for i := range 3 * u.most {
 		u.again(request("a", time.Unix(int64(i), 0).String()), now)
 	}
-	if len(u) != mostUses {
-		t.Errorf("%d requests are remembered", len(u))
+	if len(u.used) != u.most {
+		t.Errorf("%d requests are remembered", len(u.used))
 	}
 	u.again(request("b", "3"), now.Add(memory+time.Second))
-	if len(u) != 1 {
-		t.Errorf("%d after they are no good any more", len(u))
+	if len(u.used) != 1 {
+		t.Errorf("%d after they are no good any more", len(u.used))
 	}
 }
 

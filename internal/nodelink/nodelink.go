@@ -51,6 +51,9 @@ type Config struct {
 	Metrics Metrics
 	// Exec, if set, has the sessions of ECS Exec.
 	Exec Exec
+	// Placing, if set, gives a channel that is closed when a placement of many tasks is over, nil while there is none. Sessions leave
+	// it the processors for gatherFor at most.
+	Placing func() <-chan struct{}
 	// Joined, if set, is called when an agent's session has begun and Connected tells of it. It must not block.
 	Joined func(ecs.InstanceID)
 }

@@ -28,10 +28,10 @@ import (
 
 var place = ecs.Place{Account: "000000000000", Region: "us-east-1"}
 
-// gate lets in whoever says "let me in", or "another" with another key.
-type gate struct{}
+// doorman lets in whoever says "let me in", or "another" with another key.
+type doorman struct{}
 
-func (gate) Authenticate(r *http.Request, service, operation string, body []byte) (wire.Caller, error) {
+func (doorman) Authenticate(r *http.Request, service, operation string, body []byte) (wire.Caller, error) {
 	switch authorization := r.Header.Get("Authorization"); {
 	case service == "ecs" && authorization == "let me in":
 		return wire.Caller{AccessKeyID: "k"}, nil
@@ -99,7 +99,7 @@ func newFixtureOn(t *testing.T, heartbeat time.Duration, network *pipes) *fixtur
 	}
 	f := &fixture{t: t, store: store, inst: ecs.NewInstanceID(), def: &ecs.TaskDefinition{
 		Family: "f", Revision: 1, Status: ecs.DefinitionActive, ContainerDefinitions: []ecs.ContainerDefinition{{Name: "c", Image: "i"}}}}
-	f.srv = New(Config{Store: store, Place: place, Auth: gate{}, Agent: func(c wire.Caller) string { return c.AccessKeyID }, Log: log, Heartbeat: heartbeat})
+	f.srv = New(Config{Store: store, Place: place, Auth: doorman{}, Agent: func(c wire.Caller) string { return c.AccessKeyID }, Log: log, Heartbeat: heartbeat})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, 2)
 	go func() { store.Run(ctx); ended <- struct{}{} }()

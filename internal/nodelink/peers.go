@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
@@ -26,12 +24,8 @@ type peer struct {
 	changed ecs.Millis
 	// telemetry is the newest connection of that kind, nil for none.
 	telemetry *telemetry
-	// connects bounds how often it connects, and used has the requests by which it did of late.
-	connects *rate.Limiter
-	used     uses
-	// execs and usedExecs are the same for connections of ECS Exec's sessions.
-	execs     *rate.Limiter
-	usedExecs uses
+	// sessions lets its sessions and telemetry in, execs its connections for sessions of ECS Exec.
+	sessions, execs gate
 }
 
 // notRegistered is why the connections of an instance end that was deregistered.
@@ -48,7 +42,7 @@ func (p *peers) with(view *state.View, id ecs.InstanceID, f func(*peer)) {
 		p.of = map[ecs.InstanceID]*peer{}
 	}
 	if p.of[id] == nil {
-		p.of[id] = &peer{connects: rate.NewLimiter(connectRate, connectBurst), execs: rate.NewLimiter(execRate, execBurst)}
+		p.of[id] = &peer{sessions: newGate(connectRate, connectBurst), execs: newGate(execRate, execBurst)}
 	}
 	f(p.of[id])
 }

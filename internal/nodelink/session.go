@@ -15,6 +15,10 @@ import (
 // maxUnacked is how many Tasks messages an agent may have before it. What changes meanwhile is gathered into the next one.
 const maxUnacked = 4
 
+// gatherFor is how long a session may leave the processors to a placement of many tasks. What is to be said meanwhile is said in one
+// message, which costs little more than one of a single task.
+const gatherFor = 500 * time.Millisecond
+
 // session is that of Roadstead's own agent. The loop of Server puts work into it; its own goroutines carry it.
 type session struct {
 	*line
@@ -23,10 +27,12 @@ type session struct {
 	known   map[ecs.DefinitionID]bool
 	synced  bool
 	unacked map[string]struct{}
+	// hurry has something in it when the agent is to be told at once.
+	hurry chan struct{}
 }
 
 func newSession(l *line) *session {
-	return &session{line: l, next: &acs.Tasks{}, known: map[ecs.DefinitionID]bool{}, unacked: map[string]struct{}{}}
+	return &session{line: l, next: &acs.Tasks{}, known: map[ecs.DefinitionID]bool{}, unacked: map[string]struct{}{}, hurry: make(chan struct{}, 1)}
 }
 
 // sync lays down the whole truth for the instance as the first message.
@@ -61,6 +67,12 @@ func (n *session) run(view *state.View, t *ecs.Task) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.add(view, t)
+	if _, ok := ecs.ServiceOfGroup(t.Group); !ok { // somebody waits for this very one
+		select {
+		case n.hurry <- struct{}{}:
+		default:
+		}
+	}
 	n.poke()
 }
 
@@ -106,6 +118,7 @@ func (n *session) write(ctx context.Context) error {
 				return err
 			}
 		case <-n.wake:
+			n.giveWay(ctx, n.hurry)
 			b, err := n.message(ctx)
 			if err != nil {
 				return err
@@ -117,6 +130,25 @@ func (n *session) write(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+}
+
+// giveWay waits until no placement of many tasks is under way, gatherFor has passed, or there is a hurry.
+func (n *session) giveWay(ctx context.Context, hurry <-chan struct{}) {
+	if n.srv.cfg.Placing == nil {
+		return
+	}
+	over := n.srv.cfg.Placing()
+	if over == nil {
+		return
+	}
+	timer := time.NewTimer(gatherFor)
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	case <-hurry:
+	case <-ctx.Done():
 	}
 }
 
@@ -202,6 +234,7 @@ func (n *session) receive(ctx context.Context, name string, body json.RawMessage
 // report makes a batch of states durable and says so. A store that refuses for now (no leader, no room) leaves the batch
 // unacknowledged, and the session ends, so that the agent sends it again on the next one.
 func (n *session) report(ctx context.Context, states *acs.States) error {
+	n.giveWay(ctx, nil)
 	now := ecs.MillisOf(time.Now())
 	err := n.srv.cfg.Store.Update(ctx, func(tx *state.Tx) error {
 		for _, s := range states.Tasks {

@@ -38,7 +38,7 @@ type telemetry struct {
 }
 
 func (s *Server) serveTelemetry(w http.ResponseWriter, r *http.Request) {
-	inst, caller, seenAt, ok := s.admit(w, r, "StartTelemetrySession", "containerInstance", sessionConnects)
+	inst, caller, seenAt, ok := s.admit(w, r, "StartTelemetrySession", "containerInstance", sessionGate)
 	if !ok {
 		return
 	}

@@ -153,16 +153,19 @@ func (c *check) resources(n *candidate) string {
 		return ReasonMemory
 	case n.enis < c.needs.ENIs:
 		return ReasonENI
-	case c.needs.ENIs > 0 && !n.instance.Native && int(n.placed) >= len(c.tables.SpareInterfaces(n.instance, c.Subnets)):
-		// Amazon's agents have those interfaces alone that their hosts offer.
-		return ReasonENI
 	}
 	return ""
 }
 
-// devices looks at what is taken by name, which seldom is, and notes which GPUs are free.
+// devices looks at what is taken by name, which seldom is, and notes which GPUs and which hosts' network interfaces are free.
 func (c *check) devices(n *candidate) string {
 	n.checked = true
+	if c.needs.ENIs > 0 && !n.instance.Native {
+		// Amazon's agents have those interfaces alone that their hosts offer.
+		if n.enis = int32(len(c.tables.SpareInterfaces(n.instance, c.Subnets))); n.enis < c.needs.ENIs {
+			return ReasonENI
+		}
+	}
 	if c.gpus == 0 && len(c.needs.Ports) == 0 {
 		return ""
 	}

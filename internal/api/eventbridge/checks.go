@@ -18,7 +18,7 @@ var (
 	busNameForm     = constraint.Form{Min: 1, Max: 256, Pattern: plainName}
 	descriptionForm = constraint.Form{Max: 512}
 	arnForm         = constraint.Form{Min: 1, Max: 1600}
-	patternForm     = constraint.Form{Max: 4096}
+	patternForm     = constraint.Form{Max: mostPattern}
 	scheduleForm    = constraint.Form{Max: 256}
 	endpointForm    = constraint.Form{Min: 1, Max: 2048}
 	tagKeyForm      = constraint.Form{Min: 1, Max: 128}

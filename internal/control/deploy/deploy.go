@@ -35,6 +35,8 @@ type Config struct {
 	Subnets lifecycle.Subnets
 	// MaxTasks is how many tasks one update makes or stops; 0 is 50, which fits in an etcd transaction of default limits.
 	MaxTasks int
+	// Large, if set, tells when many tasks are made or stopped.
+	Large *loop.Large
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -52,7 +54,7 @@ func Run(ctx context.Context, c Config) error {
 	k := &controller{Config: c, unplaced: map[string]map[string]ecs.Millis{}, daemons: map[string]map[string]bool{}}
 	return loop.RunKeyed(ctx, loop.Keyed{
 		Name: "deploy", Store: c.Store, Now: c.Now, Log: c.Log, All: keys, Touched: k.touched, Plan: k.plan,
-		Bell: c.Agents, Rung: k.joined,
+		Bell: c.Agents, Rung: k.joined, Large: c.Large,
 		// A change is a whole update's worth.
 		Batch: 1,
 	})

@@ -24,7 +24,8 @@ type Keyed struct {
 	Store *state.Store
 	// All gives the keys of everything, for the beginning.
 	All func(*state.Tables) iter.Seq[string]
-	// Touched gives the keys that a commit calls for, each once or more often. It must be quick.
+	// Touched gives the keys that a commit calls for, each once or more often. It must be quick. It is called while changes are applied,
+	// but never beside Plan or Rung.
 	Touched func(*state.Commit) iter.Seq[string]
 	// Plan decides for one key, as [Plan] does for all. A key that is not there any more plans nothing.
 	Plan func(now ecs.Millis, t *state.Tables, key string) (changes []Change, wake ecs.Millis)
@@ -33,6 +34,8 @@ type Keyed struct {
 	Rung func(t *state.Tables, name string) iter.Seq[string]
 	// Batch is as in Config, for the changes of one key. AtOnce is how many keys' updates are under way at a time; 0 is 64.
 	Batch, AtOnce int
+	// Large, if set, is told of plans of many changes.
+	Large *Large
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -73,7 +76,7 @@ func RunKeyed(ctx context.Context, c Keyed) error {
 		k.due[key] = true
 	}
 	for {
-		if err := k.work(ctx); err != nil {
+		if err := k.work(ctx, feed); err != nil {
 			return err
 		}
 		if err := k.wait(ctx, feed); err != nil {
@@ -82,8 +85,9 @@ func RunKeyed(ctx context.Context, c Keyed) error {
 	}
 }
 
-// work plans what is due on the newest snapshot, and applies it.
-func (k *keyed) work(ctx context.Context) error {
+// work plans what is due on the newest snapshot, and applies it. It takes commits meanwhile: a feed that is left to wait holds every
+// snapshot since.
+func (k *keyed) work(ctx context.Context, feed *state.Feed) error {
 	now := ecs.MillisOf(k.Now())
 	for {
 		first, ok := k.wakes.Min()
@@ -96,34 +100,62 @@ func (k *keyed) work(ctx context.Context) error {
 	if len(k.due) == 0 {
 		return nil
 	}
-	view := k.Store.View()
-	keys := k.due
+	wakes, plans := k.plan(now)
+	applied := make(chan map[string]error, 1)
+	go func() { applied <- k.apply(ctx, plans) }()
+	for {
+		select {
+		case <-feed.Coming():
+			commit, err := feed.Next(ctx)
+			if err != nil {
+				<-applied
+				return fmt.Errorf("%s: %w", k.Name, err)
+			}
+			k.touch(commit)
+		case errs := <-applied:
+			for key, wake := range wakes {
+				k.note(now, key, wake, errs[key])
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// plan plans what is due. It gives when each key is to be planned again, and the changes of those that have some.
+func (k *keyed) plan(now ecs.Millis) (wakes map[string]ecs.Millis, plans map[string][]Change) {
+	t, keys := &k.Store.View().Tables, k.due
 	k.due = map[string]bool{}
-	plans := map[string][]Change{}
+	wakes, plans = make(map[string]ecs.Millis, len(keys)), map[string][]Change{}
 	for key := range keys {
-		changes, at := k.Plan(now, &view.Tables, key)
-		k.sleep(key, at)
+		changes, wake := k.Plan(now, t, key)
+		wakes[key] = wake
 		if len(changes) > 0 {
 			plans[key] = changes
-		} else {
-			delete(k.failures, key)
 		}
 	}
-	for key, err := range k.apply(ctx, plans) {
-		if err == nil {
-			delete(k.failures, key)
-			continue
-		}
-		k.failures[key]++
-		k.Log.Warn("controller could not apply its plan", "controller", k.Name, "key", key, "error", err, "failures", k.failures[key])
-		k.sleep(key, now+ecs.Millis(backoff(k.failures[key]).Milliseconds()))
+	return wakes, plans
+}
+
+// note has a key planned again at its time, or a little later if its changes could not be applied.
+func (k *keyed) note(now ecs.Millis, key string, wake ecs.Millis, err error) {
+	if err == nil {
+		delete(k.failures, key)
+		k.sleep(key, wake)
+		return
 	}
-	return ctx.Err()
+	k.failures[key]++
+	k.Log.Warn("controller could not apply its plan", "controller", k.Name, "key", key, "error", err, "failures", k.failures[key])
+	k.sleep(key, now+ecs.Millis(backoff(k.failures[key]).Milliseconds()))
 }
 
 // apply carries out each key's changes in updates of their own, many at the same time, so that they share the store's commits. It
 // gives each key's error.
 func (k *keyed) apply(ctx context.Context, plans map[string][]Change) map[string]error {
+	all := 0
+	for _, changes := range plans {
+		all += len(changes)
+	}
+	defer k.Large.apply(all)()
 	var mu sync.Mutex
 	errs := make(map[string]error, len(plans))
 	var group errgroup.Group

@@ -3,8 +3,11 @@ package loop_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +109,133 @@ func TestKeyed(t *testing.T) {
 		synctest.Wait()
 		if times("later") < 2 || s.View().Clusters.Get("bad").Status != ecs.ClusterActive {
 			t.Errorf("at the end: %v", counts)
+		}
+		cancel()
+		for range 2 {
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// slow is a KV whose commits take a millisecond each.
+type slow struct{ state.KV }
+
+func (s slow) Lead(ctx context.Context) (state.Term, int64, error) {
+	term, revision, err := s.KV.Lead(ctx)
+	return slowTerm{term}, revision, err
+}
+
+type slowTerm struct{ state.Term }
+
+func (t slowTerm) Commit(ctx context.Context, n uint64, ops []state.Op) (int64, error) {
+	time.Sleep(time.Millisecond)
+	return t.Term.Commit(ctx, n, ops)
+}
+
+// TestKeyedFollowsWhileItApplies: the commits of a plan of many are taken as they come, and by the goroutine that plans.
+func TestKeyedFollowsWhileItApplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := state.Open(t.Context(), state.Config{KV: slow{memkv.New(memkv.Unlimited)}, BatchOps: 1, MaxWaiting: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		go func() { ended <- s.Run(ctx) }()
+		const clusters = 100
+		planned, touched := 0, 0 // not locked: the race detector looks on
+		var seen atomic.Int64
+		go func() {
+			ended <- loop.RunKeyed(ctx, loop.Keyed{
+				Name: "test", Store: s, Batch: 1,
+				All: func(*state.Tables) iter.Seq[string] { return func(yield func(string) bool) { yield("all") } },
+				Touched: func(*state.Commit) iter.Seq[string] {
+					return func(yield func(string) bool) {
+						touched++
+						seen.Store(int64(touched))
+						if planned == 0 {
+							t.Error("touched before it is planned")
+						}
+						yield("all")
+					}
+				},
+				Plan: func(_ ecs.Millis, tables *state.Tables, key string) (changes []loop.Change, _ ecs.Millis) {
+					planned++
+					for i := tables.Clusters.Len(); i < clusters; i++ {
+						changes = append(changes, func(tx *state.Tx) error {
+							if i == clusters-1 && seen.Load() < clusters/2 {
+								t.Errorf("%d commits were taken before the last of %d", seen.Load(), clusters)
+							}
+							tx.Clusters.Put(&ecs.Cluster{Name: fmt.Sprint(i)})
+							return nil
+						})
+					}
+					return changes, 0
+				},
+			})
+		}()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := s.View().Clusters.Len(); n != clusters || seen.Load() != clusters {
+			t.Errorf("%d clusters, %d commits taken", n, seen.Load())
+		}
+		cancel()
+		for range 2 {
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestLarge: a large plan is told of for as long as it is applied, and a small one is not.
+func TestLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := state.Open(t.Context(), state.Config{KV: slow{memkv.New(memkv.Unlimited)}, BatchOps: 1, MaxWaiting: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		go func() { ended <- s.Run(ctx) }()
+		var l loop.Large
+		told := map[string]bool{}
+		change := func(key string) loop.Change {
+			return func(tx *state.Tx) error {
+				over := l.Applying()
+				told[key] = told[key] || over != nil
+				tx.Clusters.Put(&ecs.Cluster{Name: fmt.Sprint(key, tx.Clusters.Len())})
+				return nil
+			}
+		}
+		go func() {
+			ended <- loop.RunKeyed(ctx, loop.Keyed{
+				Name: "test", Store: s, Batch: 1, Large: &l,
+				All:     func(*state.Tables) iter.Seq[string] { return slices.Values([]string{"few"}) },
+				Touched: func(*state.Commit) iter.Seq[string] { return slices.Values([]string{"many"}) },
+				Plan: func(_ ecs.Millis, tables *state.Tables, key string) ([]loop.Change, ecs.Millis) {
+					switch {
+					case tables.Clusters.Len() > 3:
+						return nil, 0
+					case key == "few":
+						return slices.Repeat([]loop.Change{change(key)}, 3), 0
+					default:
+						return slices.Repeat([]loop.Change{change(key)}, 10), 0
+					}
+				},
+			})
+		}()
+		synctest.Wait()
+		time.Sleep(2 * time.Millisecond) // the second commit of many
+		if over := l.Applying(); over != nil {
+			<-over
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if told["few"] || !told["many"] || l.Applying() != nil {
+			t.Errorf("told of %v, and %v at the end", told, l.Applying())
 		}
 		cancel()
 		for range 2 {

@@ -44,10 +44,10 @@ func Run(ctx context.Context, c Config) error {
 		return errors.New("loop: no store or no plan")
 	}
 	setDefaults(&c)
-	feed := c.Store.Watch()
 	for failures := 0; ; {
-		view := c.Store.View()
-		changes, wake := c.Plan(ecs.MillisOf(c.Now()), &view.Tables)
+		// A feed that is left to wait holds every snapshot since, so each plan has one of its own.
+		feed := c.Store.Watch()
+		changes, wake := c.Plan(ecs.MillisOf(c.Now()), &feed.View().Tables)
 		err := c.apply(ctx, changes)
 		switch {
 		case ctx.Err() != nil:
@@ -64,7 +64,7 @@ func Run(ctx context.Context, c Config) error {
 			continue // Look at what came of it.
 		}
 		failures = 0
-		if err := c.wait(ctx, feed, view.Revision, wake); err != nil {
+		if err := c.wait(ctx, feed, wake); err != nil {
 			return err
 		}
 	}
@@ -105,8 +105,8 @@ func (c *Config) apply(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// wait returns nil at the time of wake or once there is a commit of interest behind a revision.
-func (c *Config) wait(ctx context.Context, feed *state.Feed, planned int64, wake ecs.Millis) error {
+// wait returns nil at the time of wake or once there is a commit of interest.
+func (c *Config) wait(ctx context.Context, feed *state.Feed, wake ecs.Millis) error {
 	until := ctx
 	if wake != 0 {
 		var cancel context.CancelFunc
@@ -122,8 +122,6 @@ func (c *Config) wait(ctx context.Context, feed *state.Feed, planned int64, wake
 			return nil
 		case err != nil:
 			return fmt.Errorf("%s: %w", c.Name, err)
-		case commit.Revision <= planned:
-			continue
 		case c.Interested == nil || c.Interested(commit):
 			return nil
 		}

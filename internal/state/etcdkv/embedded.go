@@ -144,8 +144,8 @@ func etcdConfig(cfg EmbeddedConfig, log *logger) *embed.Config {
 	c.TickMs, c.ElectionMs = 20, 100
 	c.QuotaBackendBytes = cfg.Quota
 	c.MaxTxnOps, c.MaxRequestBytes = uint(cfg.MaxTxnOps), uint(cfg.MaxRequestBytes)
-	// The entries since the last snapshot are replayed at the start, and batches are large.
-	c.SnapshotCount = 2000
+	// The entries since the last snapshot are replayed at the start, and batches are large: up to MaxRequestBytes.
+	c.SnapshotCount = 500
 	// The entries kept in memory for slow followers: there are none.
 	c.SnapshotCatchUpEntries = 10
 	c.MaxWalFiles, c.MaxSnapFiles = 2, 2

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -26,6 +25,8 @@ type term struct {
 
 	lost chan struct{}
 	end  sync.Once
+	// ahead is where the page after the last one is.
+	ahead ahead
 }
 
 func newTerm(kv *KV, lease clientv3.LeaseID) *term {
@@ -40,31 +41,6 @@ func (t *term) Lost() <-chan struct{} { return t.lost }
 // over ends the term as far as this process goes.
 func (t *term) over() { t.end.Do(func() { close(t.lost) }) }
 
-// Page implements state.Term.
-func (t *term) Page(ctx context.Context, after string, limit int) ([]state.Entry, error) {
-	first := t.kv.cfg.Prefix
-	if after != "" {
-		first = t.kv.key(after) + "\x00"
-	}
-	for {
-		resp, err := t.kv.client.Get(ctx, first, clientv3.WithRange(clientv3.GetPrefixRangeEnd(t.kv.cfg.Prefix)), clientv3.WithLimit(int64(limit)))
-		if err != nil {
-			return nil, t.kv.explain(err)
-		}
-		page := make([]state.Entry, 0, len(resp.Kvs))
-		for _, e := range resp.Kvs {
-			key := strings.TrimPrefix(string(e.Key), t.kv.cfg.Prefix)
-			first = string(e.Key) + "\x00"
-			if !strings.HasPrefix(key, metaPrefix) {
-				page = append(page, state.Entry{Key: key, Value: e.Value})
-			}
-		}
-		if len(page) > 0 || !resp.More {
-			return page, nil
-		}
-	}
-}
-
 // Commit implements state.Term.
 func (t *term) Commit(ctx context.Context, n uint64, ops []state.Op) (int64, error) {
 	select {
@@ -72,6 +48,7 @@ func (t *term) Commit(ctx context.Context, n uint64, ops []state.Op) (int64, err
 		return 0, state.ErrLost
 	default:
 	}
+	t.ahead = ahead{}
 	size := 0
 	then := make([]clientv3.Op, 0, len(ops)+1)
 	then = append(then, clientv3.OpPut(t.kv.key(sequenceKey), t.sequence(n)))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ func Run(t *testing.T, b Backend) {
 		run  func(*testing.T, Backend)
 	}{
 		{"CommitsAreReadBack", commitsAreReadBack},
+		{"PagesHaveEverything", pagesHaveEverything},
 		{"ACommitHappensOnce", commitHappensOnce},
 		{"AGapEndsTheTerm", gapEndsTheTerm},
 		{"AtTheLimits", atTheLimits},
@@ -81,11 +83,14 @@ func resign(t *testing.T, term state.Term) {
 }
 
 // all reads everything, two entries a page.
-func all(t *testing.T, term state.Term) map[string]string {
+func all(t *testing.T, term state.Term) map[string]string { return paged(t, term, 2) }
+
+// paged reads everything, so many entries a page.
+func paged(t *testing.T, term state.Term, limit int) map[string]string {
 	t.Helper()
 	got, after := map[string]string{}, ""
 	for {
-		page, err := term.Page(t.Context(), after, 2)
+		page, err := term.Page(t.Context(), after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,6 +131,48 @@ func commitsAreReadBack(t *testing.T, b Backend) {
 	}
 	if diff := cmp.Diff(want, all(t, next)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// pagesHaveEverything: keys that lie close together and far apart, and beyond those of every table, in pages of all sizes.
+func pagesHaveEverything(t *testing.T, b Backend) {
+	kv, _ := b.Open(t)
+	term, _ := lead(t, kv)
+	defer resign(t, term)
+	want := map[string]string{}
+	n := uint64(0)
+	store := func(keys ...string) {
+		t.Helper()
+		for keys := range slices.Chunk(keys, min(10, kv.Limits().Ops)) {
+			var ops []state.Op
+			for _, k := range keys {
+				ops, want[k] = append(ops, put(k, "of "+k)), "of "+k
+			}
+			n++
+			commit(t, term, n, ops...)
+		}
+	}
+	var keys []string
+	for i := range 300 {
+		keys = append(keys, fmt.Sprintf("tasks/%08x", uint32(i)*2654435761), fmt.Sprintf("tasks/00ff%04d", i), fmt.Sprint("l/", strings.Repeat("a", i%40), i))
+	}
+	store(keys...)
+	store("z", "\xff", "\xff\xff", "\xff\xff\xff", "0")
+	for _, limit := range []int{1, 2, 3, 10, 64, 1000, 5000} {
+		if diff := cmp.Diff(want, paged(t, term, limit)); diff != "" {
+			t.Errorf("pages of %d: %s", limit, diff)
+		}
+	}
+
+	// What this term writes behind a page is in the next.
+	page, err := term.Page(t.Context(), "", 5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := page[len(page)-1].Key
+	store(last + "\x00")
+	if page, err = term.Page(t.Context(), last, 10); err != nil || len(page) != 1 {
+		t.Errorf("%v, %v follow what was the last key", page, err)
 	}
 }
 
