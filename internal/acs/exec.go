@@ -1,6 +1,10 @@
 package acs
 
-import "roadstead.dev/roadstead/internal/ecs"
+import (
+	"encoding/json"
+
+	"roadstead.dev/roadstead/internal/ecs"
+)
 
 // CapabilityExec is the attribute by which an agent says that it has ECS Exec.
 const CapabilityExec = "ecs.capability.execute-command"
@@ -37,6 +41,15 @@ type ExecNote struct {
 	Event ExecEvent `json:"event"`
 	// Client numbers the clients of a session: each connection is another.
 	Client int64 `json:"client,omitempty"`
+}
+
+// Encode gives the note as it is sent.
+func (n ExecNote) Encode() []byte {
+	b, err := json.Marshal(n)
+	if err != nil {
+		panic(err) // it is of strings and numbers
+	}
+	return b
 }
 
 // ExecEvent says what an ExecNote tells.

@@ -110,11 +110,7 @@ type message struct {
 }
 
 func note(event acs.ExecEvent, client int64) message {
-	data, err := json.Marshal(acs.ExecNote{Event: event, Client: client})
-	if err != nil {
-		panic(err) // it is of strings and numbers
-	}
-	return message{true, data}
+	return message{true, acs.ExecNote{Event: event, Client: client}.Encode()}
 }
 
 // write sends a message, or cuts the connection off.

@@ -10,12 +10,12 @@ package ssmsession
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
 )
 
 // Types of frames.
@@ -45,23 +45,6 @@ type Flag uint32
 // FlagTerminate ends the session.
 const FlagTerminate Flag = 2
 
-// ID is a frame's id, a random UUID (RFC 9562, section 4).
-type ID [16]byte
-
-// NewID makes a random one.
-func NewID() ID {
-	var id ID
-	rand.Read(id[:])
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return id
-}
-
-// String gives the usual form with hyphens.
-func (id ID) String() string {
-	h := hex.EncodeToString(id[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
-
 // Frame is one binary message.
 type Frame struct {
 	Type string
@@ -69,9 +52,10 @@ type Frame struct {
 	Schema  uint32
 	Created uint64
 	// Sequence numbers the frames of data of a direction from 0 on. Acknowledgements are not numbered.
-	Sequence    int64
-	Flags       uint64
-	ID          ID
+	Sequence int64
+	Flags    uint64
+	// ID is random (RFC 9562, section 4).
+	ID          uuid.UUID
 	PayloadType PayloadType
 	Payload     []byte
 }

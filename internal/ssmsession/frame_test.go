@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"pgregory.net/rapid"
 )
 
@@ -49,7 +50,7 @@ func TestFrameRoundTrip(t *testing.T) {
 		f := &Frame{
 			Type:   rapid.SampledFrom([]string{TypeInput, TypeOutput, TypeAck, TypeClosed}).Draw(t, "type"),
 			Schema: rapid.Uint32().Draw(t, "schema"), Created: rapid.Uint64().Draw(t, "created"), Sequence: rapid.Int64().Draw(t, "sequence"),
-			Flags: rapid.Uint64().Draw(t, "flags"), ID: ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
+			Flags: rapid.Uint64().Draw(t, "flags"), ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
 			PayloadType: PayloadType(rapid.Uint32().Draw(t, "payload type")), Payload: append([]byte{}, rapid.SliceOf(rapid.Byte()).Draw(t, "payload")...),
 		}
 		before := []byte("before")

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // OpenDataChannel is the first message of a client, in a text message and not in a frame.
@@ -129,7 +131,7 @@ func NewHandshakeComplete(took time.Duration) []byte {
 func NewAck(f *Frame, now time.Time) []byte {
 	payload := mustMarshal(Acknowledge{MessageType: f.Type, MessageID: f.ID.String(), Sequence: f.Sequence, IsSequential: true})
 	// The flags are those that clients set: SYN and FIN, a stream of one message.
-	return (&Frame{Type: TypeAck, Schema: 1, Created: millis(now), Flags: 3, ID: NewID(), Payload: payload}).Append(nil)
+	return (&Frame{Type: TypeAck, Schema: 1, Created: millis(now), Flags: 3, ID: uuid.New(), Payload: payload}).Append(nil)
 }
 
 // ReadAck reads the payload of TypeAck.
@@ -143,7 +145,7 @@ func ReadAck(payload []byte) (*Acknowledge, error) {
 
 // NewClosed encodes the frame that ends a client. output is shown to its user; "" is a session that ended by itself.
 func NewClosed(session, output string, now time.Time) []byte {
-	id := NewID()
+	id := uuid.New()
 	payload := mustMarshal(Closed{
 		MessageID: id.String(), CreatedDate: fmt.Sprint(millis(now)), DestinationID: session, SessionID: session, MessageType: TypeClosed,
 		SchemaVersion: 1, Output: output,

@@ -3,6 +3,8 @@ package ssmsession
 import (
 	"container/list"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Bounds of sending.
@@ -61,7 +63,7 @@ func (s *Sender) Unacknowledged() int { return s.unacked.Len() }
 
 // Add numbers a frame of data and gives it encoded, to be sent after all that was given before.
 func (s *Sender) Add(now time.Time, t PayloadType, payload []byte) []byte {
-	f := Frame{Type: TypeOutput, Schema: 1, Created: millis(now), Sequence: s.next, ID: NewID(), PayloadType: t, Payload: payload}
+	f := Frame{Type: TypeOutput, Schema: 1, Created: millis(now), Sequence: s.next, ID: uuid.New(), PayloadType: t, Payload: payload}
 	if s.next == 0 {
 		f.Flags = 1 // SYN: the first of the stream
 	}

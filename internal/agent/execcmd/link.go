@@ -2,7 +2,6 @@ package execcmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -26,11 +25,7 @@ type message struct {
 }
 
 func noteOf(event acs.ExecEvent, client int64) message {
-	data, err := json.Marshal(acs.ExecNote{Event: event, Client: client})
-	if err != nil {
-		panic(err) // it is of strings and numbers
-	}
-	return message{text: true, data: data}
+	return message{text: true, data: acs.ExecNote{Event: event, Client: client}.Encode()}
 }
 
 // link is a connection with the goroutines that carry it. What is put into out is sent in order; out is closed by who puts.

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/shlex"
+
 	"roadstead.dev/roadstead/internal/agent/runtime"
 )
 
@@ -27,7 +29,8 @@ const logGrace = 30 * time.Second
 
 // start runs the command. It ends with ctx.
 func (s *session) start(ctx context.Context) startResult {
-	args, err := split(s.spec.Command)
+	// As Amazon's agent takes it apart. There is no shell: a pipe is a word as any other.
+	args, err := shlex.Split(s.spec.Command)
 	if err != nil {
 		return startResult{failure: failed + "Unable to start command: Failed to parse commands input: " + err.Error()}
 	}
