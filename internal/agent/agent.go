@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -88,14 +88,11 @@ type Agent struct {
 	// endpoint is the last that DiscoverPollEndpoint gave.
 	endpoint string
 	// connected is the last session's, for connections beside it.
-	connected connected
+	connected atomic.Pointer[connected]
 }
 
 // connected is where and as whom a session was opened.
-type connected struct {
-	sync.Mutex
-	endpoint, arn string
-}
+type connected struct{ endpoint, arn string }
 
 // ErrFatal is wrapped by errors of Run after which another try would come to the same end.
 var ErrFatal = errors.New("the agent cannot run like this")

@@ -36,13 +36,26 @@ func (a *Agent) dial(ctx context.Context) (*websocket.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.connected.Lock()
-	a.connected.endpoint, a.connected.arn = endpoint, a.identity.InstanceARN
-	a.connected.Unlock()
+	a.connected.Store(&connected{endpoint: endpoint, arn: a.identity.InstanceARN})
 	req, err := a.wsRequest(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}
+	return a.connect(ctx, req, acs.MaxFrame)
+}
+
+// refused is a server's answer that is no websocket.
+type refused struct {
+	status int
+	error
+}
+
+// Unwrap gives the answer's meaning.
+func (e *refused) Unwrap() error { return e.error }
+
+// connect signs a websocket's GET and sends it. most is the largest message that is taken, in bytes. Its error is a *refused if the server
+// answered.
+func (a *Agent) connect(ctx context.Context, req *http.Request, most int64) (*websocket.Conn, error) {
 	credentials, err := a.cfg.Credentials.Retrieve(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: credentials: %w", err)
@@ -52,9 +65,13 @@ func (a *Agent) dial(ctx context.Context) (*websocket.Conn, error) {
 	}
 	conn, resp, err := websocket.Dial(ctx, req.URL.String(), &websocket.DialOptions{HTTPClient: a.cfg.HTTPClient, HTTPHeader: req.Header})
 	if err != nil {
-		return nil, refusalOf(resp, err)
+		why := refusalOf(resp, err)
+		if resp != nil {
+			why = &refused{resp.StatusCode, why}
+		}
+		return nil, why
 	}
-	conn.SetReadLimit(acs.MaxFrame)
+	conn.SetReadLimit(most)
 	return conn, nil
 }
 

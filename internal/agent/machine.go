@@ -11,6 +11,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/acs"
 	"roadstead.dev/roadstead/internal/agent/engine"
+	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -90,8 +91,10 @@ func (c *Config) capabilities() []ecs.Attribute {
 		"com.amazonaws.ecs.capability.privileged-container",
 		"ecs.capability.container-health-check",
 		"ecs.capability.container-ordering",
+		"ecs.capability.container-restart-policy",
 		"ecs.capability.docker-plugin.local",
 		"ecs.capability.network.container-port-range",
+		"ecs.capability.pid-ipc-namespace-sharing",
 		"ecs.capability.task-cpu-mem-limit",
 		"ecs.capability.increased-task-cpu-limit",
 		"ecs.capability.private-registry-authentication.secretsmanager",
@@ -121,7 +124,16 @@ func (c *Config) capabilities() []ecs.Attribute {
 		names = append(names, simulated...)
 		names = append(names, ecs.NativeFeatures()...)
 	} else if c.Logs != nil {
-		names = append(names, "com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.execution-role-awslogs")
+		names = append(names, "com.amazonaws.ecs.capability.logging-driver.awslogs", "ecs.capability.execution-role-awslogs",
+			"ecs.capability.secrets.asm.bootstrap.log-driver", "ecs.capability.secrets.ssm.bootstrap.log-driver")
+		for _, driver := range logs.Drivers {
+			names = append(names, "com.amazonaws.ecs.capability.logging-driver."+driver)
+		}
+		names = append(names, "com.amazonaws.ecs.capability.logging-driver.awsfirelens", "ecs.capability.firelens.fluentd", "ecs.capability.firelens.fluentbit",
+			"ecs.capability.firelens.options.config.file", "ecs.capability.logging-driver.awsfirelens.log-driver-buffer-limit")
+		if logs.HasJournal() {
+			names = append(names, "com.amazonaws.ecs.capability.logging-driver.journald")
+		}
 	}
 	slices.Sort(names)
 	for _, n := range slices.Compact(names) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"roadstead.dev/roadstead/internal/agent/engine"
+	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/netns"
 	"roadstead.dev/roadstead/internal/api/ecs/taskdef"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -36,6 +37,9 @@ func TestAttributesAgreeWithEngine(t *testing.T) {
 		`C {"dockerSecurityOptions":["apparmor:x"]}`,
 		`C {"environmentFiles":[{"type":"s3","value":"arn:x"}]}`,
 		`C {"firelensConfiguration":{"type":"fluentbit"}}`,
+		`C {"firelensConfiguration":{"type":"fluentd","options":{"config-file-type":"file","config-file-value":"/x"}}}`,
+		`C {"firelensConfiguration":{"type":"fluentd","options":{"config-file-type":"s3","config-file-value":"arn:aws:s3:::b/k"}}}`,
+		`C {"logConfiguration":{"logDriver":"awsfirelens","options":{"log-driver-buffer-limit":"1"}}}`,
 		`C {"healthCheck":{"command":["CMD","x"]}}`,
 		`C {"healthCheck":{"command":["NONE"]}}`,
 		`C {"links":["b"]}`,
@@ -48,6 +52,10 @@ func TestAttributesAgreeWithEngine(t *testing.T) {
 		`C {"portMappings":[{"containerPortRange":"1-2"}]}`,
 		`C {"logConfiguration":{"logDriver":"json-file"}}`,
 		`C {"logConfiguration":{"logDriver":"syslog"}}`,
+		`C {"logConfiguration":{"logDriver":"fluentd"}}`,
+		`C {"logConfiguration":{"logDriver":"gelf"}}`,
+		`C {"logConfiguration":{"logDriver":"splunk"}}`,
+		`C {"logConfiguration":{"logDriver":"journald"}}`,
 		`C {"logConfiguration":{"logDriver":"awsfirelens"}}`,
 		`C {"logConfiguration":{"logDriver":"json-file","secretOptions":[{"name":"S","valueFrom":"x"}]}}`,
 		`C {"linuxParameters":{"initProcessEnabled":true,"capabilities":{"add":["NET_ADMIN"]}}}`,
@@ -78,7 +86,7 @@ func sample(t *testing.T, text string) *ecs.TaskDefinition {
 }
 
 func checkAgreement(t *testing.T, text string, d *ecs.TaskDefinition, o *ecs.TaskOverride) {
-	has := (&Config{Network: new(netns.Manager)}).capabilities()
+	has := (&Config{Network: new(netns.Manager), Logs: logs.New(logs.Config{})}).capabilities()
 	var missing []string
 	for _, a := range taskdef.RequiresAttributes(d) {
 		if !advertises(has, a.Name) {

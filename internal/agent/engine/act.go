@@ -287,6 +287,18 @@ func lost(id string) *runtime.Status {
 
 // exited takes note of a container's end. t.mu is held.
 func (e *Engine) exited(t *task, i int, status *runtime.Status) {
+	stopTimer(t.live[i].patience)
+	stopTimer(t.live[i].startup)
+	t.stopHealth(i)
+	if t.mayRestart(i, status) {
+		e.restartLater(t, i, status)
+		return
+	}
+	e.stopped(t, i, status)
+}
+
+// stopped is exited for a container that is not started again. t.mu is held.
+func (e *Engine) stopped(t *task, i int, status *runtime.Status) {
 	c, s := &t.seen.containers[i], &t.state.Containers[i]
 	c.phase, c.ok = phaseStopped, status.ExitCode == 0
 	s.LastStatus, s.FinishedAt = ecs.TaskStopped, ecs.MillisOf(status.ExitedAt)
@@ -303,9 +315,6 @@ func (e *Engine) exited(t *task, i int, status *runtime.Status) {
 	if c.essential && t.state.ExecutionStoppedAt == 0 {
 		t.state.ExecutionStoppedAt = ecs.MillisOf(status.ExitedAt)
 	}
-	stopTimer(t.live[i].patience)
-	stopTimer(t.live[i].startup)
-	t.stopHealth(i)
 	t.dirty, t.news = true, true
 	e.cfg.Log.Info("container ended", "task", t.run.ID, "container", s.Name, "exitCode", status.ExitCode, "oom", status.OOMKilled)
 	e.drain(t, i)
@@ -406,5 +415,5 @@ func (e *Engine) removeTask(t *task) error {
 		}
 		e.cfg.Images.Release(id)
 	}
-	return errors.Join(append(errs, e.detach(t), e.files.remove(t.run.ID))...)
+	return errors.Join(append(errs, e.letGo(t), e.detach(t), e.files.remove(t.run.ID))...)
 }

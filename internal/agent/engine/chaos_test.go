@@ -131,6 +131,10 @@ func (w *world) newTask() {
 		if rapid.Bool().Draw(w.t, "awslogs") {
 			c.LogConfiguration = &ecs.LogConfiguration{LogDriver: "awslogs"}
 		}
+		if rapid.Bool().Draw(w.t, "restarts") {
+			period := int32(rapid.IntRange(1, 3).Draw(w.t, "period"))
+			c.RestartPolicy = &ecs.ContainerRestartPolicy{Enabled: ptr(true), RestartAttemptPeriod: &period, IgnoredExitCodes: []int32{3}}
+		}
 		if i > 0 && rapid.Bool().Draw(w.t, "depends") {
 			c.DependsOn = []ecs.ContainerDependency{{ContainerName: "a", Condition: rapid.SampledFrom([]string{"START", "COMPLETE", "SUCCESS"}).Draw(w.t, "condition")}}
 		}
@@ -143,6 +147,7 @@ func (w *world) newTask() {
 var commands = []string{
 	"serve", "exit 0", "exit 3", "sleep 2", "fake after=3s exit=7", "fake oom after=1s", "fake ignore-term", "fake term-delay=4s",
 	"fake start-delay=2s", "fake start-error=boom", "fake start-delay=1s after=0s exit=1",
+	"fake after=2s restart-error=boom",
 }
 
 // message is what the server would say, of all tasks or of the newest.
@@ -257,6 +262,11 @@ func (c countingRuntime) Start(ctx context.Context, spec *runtime.Spec) (*runtim
 	return status, err
 }
 
+// Restart makes a restart whose answer the agent may never hear.
+func (c countingRuntime) Restart(ctx context.Context, id string, n int, netNS string) (*runtime.Status, error) {
+	return c.Runtime.(runtime.Restarter).Restart(ctx, id, n, netNS)
+}
+
 // settle stops everything, lets it end, and looks at what is left.
 func (w *world) settle() {
 	for _, r := range w.serve.runs {
@@ -296,7 +306,7 @@ func (w *world) judge(r acs.RunTask, s acs.TaskState) {
 		allowed := map[string][]string{
 			"serve": {"143"}, "exit 0": {"0", "143"}, "exit 3": {"3", "143"}, "sleep 2": {"0", "143"}, "fake after=3s exit=7": {"7", "143"}, "fake oom after=1s": {"137", "143"},
 			"fake ignore-term": {"137"}, "fake term-delay=4s": {"143"}, "fake start-delay=2s": {"143"}, "fake start-error=boom": {},
-			"fake start-delay=1s after=0s exit=1": {"1", "143"},
+			"fake start-delay=1s after=0s exit=1": {"1", "143"}, "fake after=2s restart-error=boom": {"0", "143"},
 		}[command]
 		allowed = append(allowed, "none")
 		code := "none"

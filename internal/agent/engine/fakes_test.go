@@ -17,6 +17,7 @@ type fakeNetwork struct {
 	nets  map[string][]int32
 	ports map[int32]string
 	next  int32
+	made  map[string]*netns.Network
 }
 
 var _ Network = (*fakeNetwork)(nil)
@@ -26,6 +27,9 @@ func (f *fakeNetwork) Setup(_ context.Context, r netns.Request) (*netns.Network,
 	defer f.mu.Unlock()
 	if f.nets == nil {
 		f.nets, f.ports, f.next = map[string][]int32{}, map[int32]string{}, 32768
+	}
+	if n := f.made[r.ID]; n != nil { // asked again
+		return n, nil
 	}
 	res := &netns.Network{Path: "/run/netns/" + r.ID, IP: netip.AddrFrom4([4]byte{172, 31, 0, 2})}
 	var taken []int32
@@ -45,6 +49,10 @@ func (f *fakeNetwork) Setup(_ context.Context, r netns.Request) (*netns.Network,
 		f.ports[p] = r.ID
 	}
 	f.nets[r.ID] = taken
+	if f.made == nil {
+		f.made = map[string]*netns.Network{}
+	}
+	f.made[r.ID] = res
 	return res, nil
 }
 
@@ -65,6 +73,7 @@ func (f *fakeNetwork) Teardown(_ context.Context, id string) error {
 		delete(f.ports, p)
 	}
 	delete(f.nets, id)
+	delete(f.made, id)
 	return nil
 }
 
@@ -95,6 +104,7 @@ type fakeLogs struct {
 	attached map[*fakeShipment]bool
 	stuck    chan struct{}
 	drained  int
+	last     logs.Source
 }
 
 var _ Logs = (*fakeLogs)(nil)
@@ -110,6 +120,7 @@ func (f *fakeLogs) Attach(_ context.Context, s logs.Source) (logs.Shipment, erro
 	if f.attached == nil {
 		f.attached = map[*fakeShipment]bool{}
 	}
+	f.last = s
 	sh := &fakeShipment{f}
 	f.attached[sh] = true
 	return sh, nil

@@ -3,9 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
-	"os"
 
 	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
@@ -35,8 +33,19 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 		return nil, err.Error()
 	}
 	spec.Env = withEnv(spec.Env, env)
+	if env, err = e.routerSecrets(ctx, t, i); err != nil {
+		return nil, err.Error()
+	}
+	spec.Env = withEnv(spec.Env, env)
+	if err := e.firelens(t, i, spec); err != nil {
+		return nil, cannotCreate + err.Error()
+	}
+	options, err := e.logSecrets(ctx, t, i)
+	if err != nil {
+		return nil, err.Error()
+	}
 	l = &launched{}
-	if l.shipment, err = e.attach(ctx, t, i); err != nil {
+	if l.shipment, err = e.attach(ctx, t, i, options); err != nil {
 		return nil, cannotStart + err.Error()
 	}
 	if err = e.begin(ctx, t, i, spec, l); err != nil {
@@ -53,6 +62,9 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 
 // begin sets up the network and starts the container in it.
 func (e *Engine) begin(ctx context.Context, t *task, i int, spec *runtime.Spec, l *launched) error {
+	if err := e.hold(ctx, t); err != nil {
+		return err
+	}
 	def := &t.definition.ContainerDefinitions[i]
 	ip, err := e.connect(ctx, t, def, spec, l)
 	if err != nil {
@@ -67,29 +79,4 @@ func (e *Engine) begin(ctx context.Context, t *task, i int, spec *runtime.Spec, 
 		}
 	}
 	return err
-}
-
-// attach begins to ship a container's output, if its log driver ships it; nil for none.
-func (e *Engine) attach(ctx context.Context, t *task, i int) (logs.Shipment, error) {
-	c := &t.definition.ContainerDefinitions[i]
-	if !shipped(c) {
-		return nil, nil
-	}
-	driver := logDriver(c)
-	source := logs.Source{
-		ContainerID: t.state.Containers[i].RuntimeID, ContainerName: c.Name, TaskID: t.run.ID.String(), Cluster: t.run.Cluster,
-		Driver: driver, Options: c.LogConfiguration.Options,
-	}
-	switch {
-	case e.cfg.Simulated && e.cfg.Logs != nil:
-		return e.cfg.Logs.Attach(ctx, source)
-	case e.cfg.Logs == nil || e.files.none():
-		return nil, fmt.Errorf("failed to initialize logging driver: this agent has no %s", driver)
-	}
-	state := e.files.shipping(t.run.ID, c.Name)
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		return nil, err
-	}
-	source.Path, source.State = e.files.log(t.run.ID, c), state
-	return e.cfg.Logs.Attach(ctx, source)
 }

@@ -21,6 +21,7 @@ import (
 //	DATA/volumes/TASK/NAME/         volumes that go with the task; CONTAINER.PATH is what an image asked for
 //	DATA/shared-volumes/NAME/       Docker volumes of scope shared
 //	RUN/TASK/CONTAINER.hosts...     what is mounted at /etc
+//	RUN/TASK/firelens/              the log router's configuration and socket
 type layout struct{ data, run string }
 
 // none says that this agent keeps no files.
@@ -46,6 +47,10 @@ func (l layout) volume(id ecs.TaskID, name string) string {
 
 func (l layout) etc(id ecs.TaskID, container, name string) string {
 	return filepath.Join(l.run, id.String(), container+"."+name)
+}
+
+func (l layout) firelens(id ecs.TaskID) string {
+	return filepath.Join(l.run, id.String(), "firelens")
 }
 
 // make makes the directories that all tasks share.

@@ -42,7 +42,7 @@ func (t *task) needsOfLinks() error {
 			return err
 		}
 		for _, l := range links {
-			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{l.on, conditionStart})
+			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{on: l.on, condition: conditionStart})
 		}
 	}
 	return nil
@@ -58,7 +58,7 @@ func (t *task) link(spec *runtime.Spec, c *ecs.ContainerDefinition) (hosts strin
 	}
 	var env []string
 	for _, l := range links {
-		other := merge(&t.definition.ContainerDefinitions[l.on], overrideOf(t.run.Overrides, t.definition.ContainerDefinitions[l.on].Name))
+		other := t.definition.ContainerDefinitions[l.on].With(t.run.Overrides.Container(t.definition.ContainerDefinitions[l.on].Name))
 		t.mu.Lock()
 		state := t.state.Containers[l.on]
 		t.mu.Unlock()

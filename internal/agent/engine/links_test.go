@@ -19,7 +19,7 @@ func TestLinks(t *testing.T) {
 	b.Hostname, b.Environment = "dbhost", []ecs.KeyValuePair{{Name: "USER", Value: ptr("u")}, {Name: "PATH", Value: ptr("/x")}}
 	b.PortMappings = []ecs.PortMapping{{ContainerPort: ptr(int32(9)), Protocol: "udp"}, {ContainerPort: ptr(int32(9))}}
 	tk := makeTask(t, d, nil)
-	if needs := tk.seen.containers[0].needs; len(needs) != 2 || needs[0] != (dependency{1, conditionStart}) {
+	if needs := tk.seen.containers[0].needs; len(needs) != 2 || needs[0] != (dependency{on: 1, condition: conditionStart}) {
 		t.Errorf("needs %+v", needs)
 	}
 	spec := &runtime.Spec{Env: []string{"MY_DB_NAME=mine", "A=1"}}

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +90,70 @@ func TestShippingGoesOnAfterARestart(t *testing.T) {
 		if m.logs.drained != 1 {
 			t.Errorf("%d logs were drained", m.logs.drained)
 		}
+		m.clean(t, n)
+	})
+}
+
+// vault gives every secret the same value, or an error while it is away.
+type vault struct {
+	mu   sync.Mutex
+	away bool
+}
+
+func (v *vault) set(away bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.away = away
+}
+
+func (v *vault) Secret(context.Context, string, string, ecs.SecretReference) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.away {
+		return "", errors.New("away")
+	}
+	return "s3cret", nil
+}
+
+// TestSecretLogOptions: they reach the log driver, and after a restart they are fetched until they can be had, while the container runs
+// on.
+func TestSecretLogOptions(t *testing.T) {
+	m := newMachine(t)
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{away: true}
+		cfg := m.config(t)
+		cfg.Secrets = v
+		n := m.boot(t, cfg, true)
+		<-n.Ready()
+		d := definition("serve")
+		d.ExecutionRoleArn = "arn:aws:iam::000000000000:role/x"
+		d.ContainerDefinitions[0].LogConfiguration = &ecs.LogConfiguration{LogDriver: "splunk", SecretOptions: []ecs.Secret{{Name: "splunk-token", ValueFrom: "p"}}}
+		if s := n.until(n.start(d), ecs.TaskStopped); !strings.HasPrefix(s.Containers[0].Reason, "ResourceInitializationError: unable to pull secrets") {
+			t.Errorf("%q", s.Containers[0].Reason)
+		}
+		v.set(false)
+		id := n.start(d)
+		n.until(id, ecs.TaskRunning)
+		if m.logs.last.Secrets["splunk-token"] != "s3cret" || m.logs.last.Options["splunk-token"] != "" {
+			t.Errorf("%+v", m.logs.last)
+		}
+		n.stop()
+		v.set(true)
+		cfg = m.config(t)
+		cfg.Secrets = v
+		n = m.boot(t, cfg, true)
+		defer n.stop()
+		<-n.Ready()
+		time.Sleep(time.Minute)
+		if m.logs.open() != 0 {
+			t.Error("shipped without its secret")
+		}
+		v.set(false)
+		time.Sleep(lateTry + time.Second)
+		if m.logs.open() != 1 {
+			t.Error("not shipped with its secret")
+		}
+		n.stopAndWait(id)
 		m.clean(t, n)
 	})
 }

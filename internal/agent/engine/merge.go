@@ -7,44 +7,6 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
-// overrideOf finds what RunTask changes of a container; nil for nothing.
-func overrideOf(o *ecs.TaskOverride, name string) *ecs.ContainerOverride {
-	if o == nil {
-		return nil
-	}
-	for i := range o.ContainerOverrides {
-		if o.ContainerOverrides[i].Name == name {
-			return &o.ContainerOverrides[i]
-		}
-	}
-	return nil
-}
-
-// merge lays an override over a container's definition. What it gives shares what was not changed with the definition.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerOverride.html
-func merge(def *ecs.ContainerDefinition, o *ecs.ContainerOverride) *ecs.ContainerDefinition {
-	if o == nil {
-		return def
-	}
-	c := *def
-	if len(o.Command) > 0 {
-		c.Command = o.Command
-	}
-	if o.Cpu != nil {
-		c.Cpu = *o.Cpu
-	}
-	if o.Memory != nil {
-		c.Memory = o.Memory
-	}
-	if o.MemoryReservation != nil {
-		c.MemoryReservation = o.MemoryReservation
-	}
-	if len(o.Environment) > 0 {
-		c.Environment = append(append([]ecs.KeyValuePair(nil), def.Environment...), o.Environment...)
-	}
-	return &c
-}
-
 // arguments puts entry point and command together as Docker does: an entry point of the definition takes the image's
 // command away with the image's entry point.
 func arguments(c *ecs.ContainerDefinition, imageEntrypoint, imageCmd []string) []string {

@@ -159,7 +159,7 @@ func (e *Engine) show(t *task) *metadata.Task {
 // showContainer is show for one container. t.mu is held.
 func (t *task) showContainer(i int, desired ecs.TaskStatus) metadata.Container {
 	def, s := &t.definition.ContainerDefinitions[i], &t.state.Containers[i]
-	c := merge(def, overrideOf(t.run.Overrides, def.Name))
+	c := def.With(t.run.Overrides.Container(def.Name))
 	v := metadata.Container{
 		RuntimeID: s.RuntimeID, Name: c.Name, Image: c.Image, ImageDigest: s.ImageDigest, Labels: maps.Clone(t.labels(c)), Ports: singly(s.NetworkBindings),
 		Desired: desired, Known: s.LastStatus, ExitCode: s.ExitCode, CPU: float64(c.Cpu), LogDriver: logDriver(c),
@@ -178,6 +178,10 @@ func (t *task) showContainer(i int, desired ecs.TaskStatus) metadata.Container {
 		v.LogOptions = c.LogConfiguration.Options
 	}
 	v.Networks = []metadata.Network{t.showNetwork(c, s.Address)}
+	if restarts(c) {
+		n := s.Restarts
+		v.RestartCount = &n
+	}
 	if s.HealthStatus != "" {
 		health := t.live[i].health
 		health.Status = s.HealthStatus

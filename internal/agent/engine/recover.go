@@ -45,7 +45,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("task %s: %w", r.Task.ID, err)
 		}
-		e.resume(t, statuses, images, wanted)
+		e.resume(ctx, t, statuses, images, wanted)
 	}
 	for id, s := range statuses {
 		if _, ours := s.Labels[LabelTask]; ours && !wanted[id] {
@@ -97,12 +97,16 @@ func (e *Engine) restore(r *journal.Record) (*task, error) {
 }
 
 // resume lets a task go on from what is there now. The ids that it has are added to wanted.
-func (e *Engine) resume(t *task, statuses map[string]*runtime.Status, images map[string]*runtime.Image, wanted map[string]bool) {
+func (e *Engine) resume(ctx context.Context, t *task, statuses map[string]*runtime.Status, images map[string]*runtime.Image, wanted map[string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.seen.connected = e.connects(t)
 	if t.ownInterface() {
 		wanted[t.run.ID.String()] = true
+	}
+	if t.holds() {
+		wanted[t.holderID()] = true
+		t.held = e.heldBefore(ctx, t, statuses[t.holderID()])
 	}
 	for i := range t.state.Containers {
 		c, o := &t.state.Containers[i], &t.seen.containers[i]
@@ -146,16 +150,28 @@ func (e *Engine) begunBefore(t *task, i int, status *runtime.Status) {
 	}
 	if status.State == runtime.Running {
 		e.cfg.Log.Info("container runs on", "task", t.run.ID, "container", t.state.Containers[i].Name)
+		t.state.Containers[i].Restarts = status.Restarts
 		e.begun(t, i, status)
 		return
 	}
 	t.seen.containers[i].ran, t.state.Containers[i].Ran = true, true
+	if begun := t.state.Containers[i].Restarts; begun > status.Restarts {
+		// It may be under way still.
+		t.seen.containers[i].phase = phaseRunning
+		e.restart(t, i, status)
+		return
+	}
+	t.state.Containers[i].Restarts = status.Restarts
 	e.exited(t, i, status)
 }
 
 // reattach goes on shipping a container's output. t.mu is held.
 func (e *Engine) reattach(t *task, i int) {
-	shipment, err := e.attach(e.ctx, t, i)
+	if l := t.definition.ContainerDefinitions[i].LogConfiguration; l != nil && len(l.SecretOptions) > 0 {
+		t.live[i].shipment = e.attachLater(t, i)
+		return
+	}
+	shipment, err := e.attach(e.ctx, t, i, nil)
 	if err != nil {
 		e.cfg.Log.Error("output cannot be shipped any more", "task", t.run.ID, "container", t.state.Containers[i].Name, "err", err)
 		return

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -58,8 +59,8 @@ func shipped(c *ecs.ContainerDefinition) bool {
 // makeSpec resolves one container of a task: definition, override and image. What depends on the network (NetNS, host
 // name and its files) is left to the caller.
 func (t *task) makeSpec(i int, image *runtime.Image, region string) (*runtime.Spec, error) {
-	def, over := t.definition, overrideOf(t.run.Overrides, t.definition.ContainerDefinitions[i].Name)
-	c := merge(&def.ContainerDefinitions[i], over)
+	def, over := t.definition, t.run.Overrides.Container(t.definition.ContainerDefinitions[i].Name)
+	c := def.ContainerDefinitions[i].With(over)
 	id := t.state.Containers[i].RuntimeID
 	spec := &runtime.Spec{
 		ID: id, Labels: t.labels(c), Image: image,
@@ -73,6 +74,7 @@ func (t *task) makeSpec(i int, image *runtime.Image, region string) (*runtime.Sp
 		Privileged:     set(c.Privileged),
 		ReadonlyRootfs: set(c.ReadonlyRootFilesystem),
 		Terminal:       set(c.PseudoTerminal),
+		Restartable:    restarts(c),
 	}
 	if len(spec.Args) == 0 {
 		return nil, fmt.Errorf("no command specified")
@@ -84,6 +86,7 @@ func (t *task) makeSpec(i int, image *runtime.Image, region string) (*runtime.Sp
 		spec.Ulimits = append(spec.Ulimits, runtime.Ulimit{Name: u.Name, Soft: limit(u.SoftLimit), Hard: limit(u.HardLimit)})
 	}
 	linux(spec, c)
+	t.share(spec)
 	for _, s := range c.SystemControls {
 		if spec.Sysctls == nil {
 			spec.Sysctls = map[string]string{}
@@ -166,7 +169,14 @@ func (t *task) logSpec(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 		return nil
 	}
 	spec.Log.Path = t.engine.files.log(t.run.ID, c)
-	if driver != "json-file" || c.LogConfiguration == nil {
+	if c.LogConfiguration == nil || driver == driverFirelens { // whose options are the router's
+		return nil
+	}
+	if driver != "json-file" {
+		var err error
+		if spec.Log.MaxBytes, spec.Log.MaxFiles, err = logs.FileOptions(driver, c.LogConfiguration.Options); err != nil {
+			return fmt.Errorf("failed to initialize logging driver: %w", err)
+		}
 		return nil
 	}
 	for name, value := range c.LogConfiguration.Options {

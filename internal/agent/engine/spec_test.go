@@ -159,20 +159,13 @@ func TestRestOfSpec(t *testing.T) {
 
 // TestUnsupportedIsRefused asks for every feature that the agent lacks.
 func TestUnsupportedIsRefused(t *testing.T) {
-	yes := ptr(true)
-
 	for feature, change := range map[string]func(d *ecs.TaskDefinition, c *ecs.ContainerDefinition){
-		"pidMode":     func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.PidMode = "host" },
-		"ipcMode":     func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.IpcMode = "task" },
 		"taskRoleArn": func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) { d.TaskRoleArn = "arn" },
 		"volumes": func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) {
 			d.Volumes = []ecs.Volume{{Name: "v", EfsVolumeConfiguration: &ecs.EFSVolumeConfiguration{}}}
 		},
-		"restart": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
-			c.RestartPolicy = &ecs.ContainerRestartPolicy{Enabled: yes}
-		},
 		"driver": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
-			c.LogConfiguration = &ecs.LogConfiguration{LogDriver: "splunk"}
+			c.LogConfiguration = &ecs.LogConfiguration{LogDriver: "logentries"}
 		},
 		"resourceRequ": func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) {
 			c.ResourceRequirements = []ecs.ResourceRequirement{{Type: "GPU"}}

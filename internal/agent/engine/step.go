@@ -42,6 +42,8 @@ const (
 type dependency struct {
 	on        int
 	condition condition
+	// logs says that the other takes this one's output, also after its end.
+	logs bool
 }
 
 // observedContainer is what a decision needs to know of a container.
@@ -53,6 +55,8 @@ type observedContainer struct {
 	ran, ok, failed bool
 	// healthy: its health check finds it well. It may come and go while the container runs.
 	healthy bool
+	// restarting: it has ended, and is being started again for its restart policy.
+	restarting bool
 	// overdue: its stop timeout has passed since it was asked to end. late: its start timeout has passed since it started.
 	overdue, late bool
 	// draining: it has ended and the grace for its last output to be shipped is not over. held: its output is still being shipped.
@@ -197,7 +201,7 @@ func stop(o *observed) action {
 		switch {
 		case c.phase < phaseStarting:
 			return action{doAbandon, i}
-		case c.phase == phaseRunning && c.urge == urgeNone && !needed(o, i):
+		case c.phase == phaseRunning && c.urge == urgeNone && !c.restarting && !needed(o, i):
 			return action{doAsk, i}
 		case c.phase == phaseRunning && c.urge == urgeAsked && c.overdue:
 			return action{doForce, i}
@@ -212,15 +216,15 @@ func stop(o *observed) action {
 	return action{}
 }
 
-// needed tells whether a container that depends on i has not ended yet.
+// needed tells whether a container that depends on i has not ended yet, or still has output for it.
 func needed(o *observed, i int) bool {
 	for j := range o.containers {
 		c := &o.containers[j]
-		if j == i || c.phase == phaseStopped {
+		if j == i {
 			continue
 		}
 		for _, d := range c.needs {
-			if d.on == i {
+			if d.on == i && (c.phase != phaseStopped || d.logs && c.draining) {
 				return true
 			}
 		}

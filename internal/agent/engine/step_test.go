@@ -15,7 +15,7 @@ func drawTask(t *rapid.T) *observed {
 		c.essential = i == 0 || rapid.Bool().Draw(t, "essential")
 		for on := range i {
 			if rapid.IntRange(0, 2).Draw(t, "depends") == 0 {
-				c.needs = append(c.needs, dependency{on, condition(rapid.IntRange(0, 3).Draw(t, "condition"))})
+				c.needs = append(c.needs, dependency{on: on, condition: condition(rapid.IntRange(0, 3).Draw(t, "condition")), logs: rapid.Bool().Draw(t, "logs")})
 			}
 		}
 	}
@@ -171,19 +171,23 @@ func TestStepOrders(t *testing.T) {
 		"an essential end ends the task": {
 			observed{containers: []observedContainer{running, {phase: phaseStopped, essential: true, ran: true}}}, action{doEnd, 1}},
 		"another end does not": {observed{containers: []observedContainer{running, {phase: phaseStopped, ran: true}}}, action{}},
-		"SUCCESS waits":        {observed{containers: []observedContainer{{phase: phaseRunning, ran: true}, {phase: phasePulled, needs: []dependency{{0, conditionSuccess}}}}}, action{}},
-		"SUCCESS is met":       {observed{containers: []observedContainer{{phase: phaseStopped, ran: true, ok: true}, {phase: phasePulled, needs: []dependency{{0, conditionSuccess}}}}}, action{doStart, 1}},
-		"SUCCESS fails":        {observed{containers: []observedContainer{{phase: phaseStopped, ran: true}, {phase: phasePulled, needs: []dependency{{0, conditionSuccess}}}}}, action{doEnd, 1}},
-		"COMPLETE comes late":  {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, late: true}, {phase: phasePulled, needs: []dependency{{0, conditionComplete}}}}}, action{doEnd, 1}},
-		"HEALTHY waits":        {observed{containers: []observedContainer{{phase: phaseRunning, ran: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{}},
-		"HEALTHY is met":       {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, healthy: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{doStart, 1}},
-		"HEALTHY comes late":   {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, late: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{doEnd, 1}},
-		"HEALTHY cannot come":  {observed{containers: []observedContainer{{phase: phaseStopped, ran: true, healthy: true}, {phase: phasePulled, needs: []dependency{{0, conditionHealthy}}}}}, action{doEnd, 1}},
-		"START of one that failed": {observed{containers: []observedContainer{{phase: phaseStopped, failed: true}, {phase: phasePulled, needs: []dependency{{0, conditionStart}}}}},
+		"SUCCESS waits":        {observed{containers: []observedContainer{{phase: phaseRunning, ran: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionSuccess}}}}}, action{}},
+		"SUCCESS is met":       {observed{containers: []observedContainer{{phase: phaseStopped, ran: true, ok: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionSuccess}}}}}, action{doStart, 1}},
+		"SUCCESS fails":        {observed{containers: []observedContainer{{phase: phaseStopped, ran: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionSuccess}}}}}, action{doEnd, 1}},
+		"COMPLETE comes late":  {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, late: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionComplete}}}}}, action{doEnd, 1}},
+		"HEALTHY waits":        {observed{containers: []observedContainer{{phase: phaseRunning, ran: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionHealthy}}}}}, action{}},
+		"HEALTHY is met":       {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, healthy: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionHealthy}}}}}, action{doStart, 1}},
+		"HEALTHY comes late":   {observed{containers: []observedContainer{{phase: phaseRunning, ran: true, late: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionHealthy}}}}}, action{doEnd, 1}},
+		"HEALTHY cannot come":  {observed{containers: []observedContainer{{phase: phaseStopped, ran: true, healthy: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionHealthy}}}}}, action{doEnd, 1}},
+		"START of one that failed": {observed{containers: []observedContainer{{phase: phaseStopped, failed: true}, {phase: phasePulled, needs: []dependency{{on: 0, condition: conditionStart}}}}},
 			action{doEnd, 1}},
-		"dependents stop first": {observed{stopping: true, containers: []observedContainer{running, {phase: phaseRunning, needs: []dependency{{0, conditionStart}}}}}, action{doAsk, 1}},
-		"and then what they need": {observed{stopping: true, containers: []observedContainer{running, {phase: phaseStopped, needs: []dependency{{0, conditionStart}}}}},
+		"dependents stop first": {observed{stopping: true, containers: []observedContainer{running, {phase: phaseRunning, needs: []dependency{{on: 0, condition: conditionStart}}}}}, action{doAsk, 1}},
+		"and then what they need": {observed{stopping: true, containers: []observedContainer{running, {phase: phaseStopped, needs: []dependency{{on: 0, condition: conditionStart}}}}},
 			action{doAsk, 0}},
+		"a router is asked after the output is shipped": {observed{stopping: true, containers: []observedContainer{running,
+			{phase: phaseStopped, draining: true, held: true, needs: []dependency{{on: 0, condition: conditionStart, logs: true}}}}}, action{}},
+		"or the grace is over": {observed{stopping: true, containers: []observedContainer{running,
+			{phase: phaseStopped, held: true, needs: []dependency{{on: 0, condition: conditionStart, logs: true}}}}}, action{doAsk, 0}},
 		"time is up":           {observed{stopping: true, containers: []observedContainer{{phase: phaseRunning, urge: urgeAsked, overdue: true}}}, action{doForce, 0}},
 		"all ended":            {observed{stopping: true, containers: []observedContainer{{phase: phaseStopped}}}, action{verb: doFinish}},
 		"its network goes":     {observed{stopping: true, connected: true, containers: []observedContainer{{phase: phaseStopped, draining: true}}}, action{verb: doDisconnect}},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -22,14 +23,10 @@ func hasPrefix(options []string, prefix string) bool {
 
 func set(b *bool) bool { return b != nil && *b }
 
-// logDrivers are the log drivers that the engine has, awslogs only where Config.Logs is set.
-var logDrivers = []string{"json-file", "awslogs", "none"}
+// logDrivers are the log drivers that the engine has, all but json-file and none only where Config.Logs is set.
+var logDrivers = append([]string{"json-file", "awslogs", "none", "journald", driverFirelens}, logs.Drivers...)
 
 var refusals = []refusal{
-	{"pidMode", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.PidMode != "" }},
-	{"ipcMode", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool {
-		return d.IpcMode != "" && d.IpcMode != "none"
-	}},
 	{"proxyConfiguration", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.ProxyConfiguration != nil }},
 	{"inferenceAccelerators", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return len(d.InferenceAccelerators) > 0 }},
 	{"enableFaultInjection", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return set(d.EnableFaultInjection) }},
@@ -55,16 +52,13 @@ var refusals = []refusal{
 		return hasPrefix(c.DockerSecurityOptions, "credentialspec")
 	}},
 	{"environmentFiles", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.EnvironmentFiles) > 0 }},
-	{"firelensConfiguration", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return c.FirelensConfiguration != nil }},
+	{"firelensConfiguration's config-file-type s3", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
+		return c.FirelensConfiguration != nil && c.FirelensConfiguration.Options["config-file-type"] == "s3"
+	}},
 	{"resourceRequirements", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool { return len(c.ResourceRequirements) > 0 }},
-	{"restartPolicy", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
-		return c.RestartPolicy != nil && set(c.RestartPolicy.Enabled)
-	}},
 	{"logConfiguration's driver", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
-		return c.LogConfiguration != nil && !slices.Contains(logDrivers, c.LogConfiguration.LogDriver)
-	}},
-	{"logConfiguration's secretOptions", func(_ *ecs.TaskDefinition, c *ecs.ContainerDefinition) bool {
-		return c.LogConfiguration != nil && len(c.LogConfiguration.SecretOptions) > 0
+		l := c.LogConfiguration
+		return l != nil && (!slices.Contains(logDrivers, l.LogDriver) || l.LogDriver == "journald" && !logs.HasJournal())
 	}},
 }
 
@@ -80,7 +74,7 @@ func (e *Engine) unsupported(t *task, i int) error {
 		return fmt.Errorf("this agent does not support secrets")
 	}
 	def := &t.definition.ContainerDefinitions[i]
-	return unsupported(t.definition, def, overrideOf(t.run.Overrides, def.Name))
+	return unsupported(t.definition, def, t.run.Overrides.Container(def.Name))
 }
 
 // unsupported names what the container asks for and this agent cannot give it.
@@ -101,7 +95,7 @@ func unsupported(d *ecs.TaskDefinition, c *ecs.ContainerDefinition, o *ecs.Conta
 func Supports(d *ecs.TaskDefinition, o *ecs.TaskOverride) error {
 	for i := range d.ContainerDefinitions {
 		c := &d.ContainerDefinitions[i]
-		if err := unsupported(d, c, overrideOf(o, c.Name)); err != nil {
+		if err := unsupported(d, c, o.Container(c.Name)); err != nil {
 			return err
 		}
 	}

@@ -17,11 +17,15 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
-// task is one task on this machine. What is above mu never changes.
+// task is one task on this machine. What is above holding never changes.
 type task struct {
 	engine     *Engine
 	run        acs.RunTask
 	definition *ecs.TaskDefinition
+
+	// holding guards held, which says that what holds the task's shared namespaces runs.
+	holding sync.Mutex
+	held    bool
 
 	mu    sync.Mutex
 	seen  observed
@@ -117,7 +121,7 @@ func (t *task) resolveDependencies(names map[string]int) error {
 			if want == conditionHealthy && healthCheckOf(&t.definition.ContainerDefinitions[on]) == nil {
 				return failed("container %q has no health check", d.ContainerName)
 			}
-			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{on, want})
+			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{on: on, condition: want})
 		}
 	}
 	if err := t.needsOfVolumes(names); err != nil {
@@ -126,6 +130,7 @@ func (t *task) resolveDependencies(names map[string]int) error {
 	if err := t.needsOfLinks(); err != nil {
 		return failed("%v", err)
 	}
+	t.needsOfRouter()
 	if circular(&t.seen) {
 		return failed("they are circular")
 	}

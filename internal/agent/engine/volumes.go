@@ -161,7 +161,7 @@ func (t *task) needsOfVolumes(names map[string]int) error {
 			if !ok {
 				return fmt.Errorf("volumesFrom names container %q, which the task definition does not have", from.SourceContainer)
 			}
-			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{on, conditionStart})
+			t.seen.containers[i].needs = append(t.seen.containers[i].needs, dependency{on: on, condition: conditionStart})
 		}
 	}
 	return nil

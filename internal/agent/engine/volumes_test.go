@@ -53,7 +53,7 @@ func TestVolumesFrom(t *testing.T) {
 		}
 		image = &runtime.Image{Layers: image.Layers}
 	}
-	if needs := tk.seen.containers[2].needs; len(needs) != 1 || needs[0] != (dependency{1, conditionStart}) {
+	if needs := tk.seen.containers[2].needs; len(needs) != 1 || needs[0] != (dependency{on: 1, condition: conditionStart}) {
 		t.Errorf("needs: %+v", needs)
 	}
 }

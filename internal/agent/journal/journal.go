@@ -76,6 +76,8 @@ type Container struct {
 	Address    string     `json:"address,omitempty"`
 	StartedAt  ecs.Millis `json:"startedAt,omitempty"`
 	FinishedAt ecs.Millis `json:"finishedAt,omitempty"`
+	// Restarts counts those that were made, or at least begun.
+	Restarts int `json:"restarts,omitempty"`
 	// Shipped says that all of its output has been shipped.
 	Shipped bool `json:"shipped,omitempty"`
 }

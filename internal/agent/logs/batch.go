@@ -1,12 +1,5 @@
 package logs
 
-import (
-	"cmp"
-	"slices"
-
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-)
-
 // batch gathers events for one request.
 type batch struct {
 	events      []event
@@ -33,14 +26,4 @@ func (b *batch) add(e event) bool {
 func (b *batch) reset() {
 	clear(b.events) // their texts
 	b.events, b.bytes = b.events[:0], 0
-}
-
-// input puts the events in order: the two streams of a container may be written a little out of it.
-func (b *batch) input() []types.InputLogEvent {
-	slices.SortStableFunc(b.events, func(x, y event) int { return cmp.Compare(x.Millis, y.Millis) })
-	out := make([]types.InputLogEvent, len(b.events))
-	for i := range b.events {
-		out[i] = types.InputLogEvent{Message: &b.events[i].Text, Timestamp: &b.events[i].Millis}
-	}
-	return out
 }

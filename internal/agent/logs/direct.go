@@ -103,7 +103,7 @@ func (s *directShipment) send() {
 			return
 		}
 		s.mu.Unlock()
-		if err := s.dest.send(s.ctx, events, func() {}); err != nil {
+		if err := s.dest.sendAll(s.ctx, events, func() {}); err != nil {
 			s.mu.Lock()
 			s.err = fmt.Errorf("output is lost: %w", err)
 			s.mu.Unlock()

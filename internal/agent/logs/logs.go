@@ -1,6 +1,6 @@
 // Package logs ships what containers write to where their log driver says. The runtime writes each container's output to
 // a file in Docker's json-file form, whether anybody ships it or not; this package follows those files and sends their
-// lines to CloudWatch Logs, as Docker's awslogs driver does.
+// lines to CloudWatch Logs, or to another target, as Docker's drivers do.
 //
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html
 package logs
@@ -64,6 +64,12 @@ type Source struct {
 	Path    string
 	Driver  string
 	Options map[string]string
+	// Secrets are options whose values are in no log and no error.
+	Secrets map[string]string
+	// GiveUp is how long, once the container has ended, a target that fails is tried; 0 is for ever.
+	GiveUp time.Duration
+	// Info is for the drivers that have tags and attributes.
+	Info Info
 	// State is a directory for the cursor, kept as long as the container.
 	State string
 }
@@ -104,15 +110,13 @@ func New(cfg Config) *Shipper {
 // the configuration cannot work: an unknown driver or option, or a log group that does not exist. For a container that was
 // attached before, possibly by an earlier process, the server is not asked: it may be away.
 func (s *Shipper) Attach(ctx context.Context, src Source) (Shipment, error) {
+	hide := src.reveal()
 	opts, err := parseOptions(src.Driver, src.Options)
 	if err != nil {
-		return nil, initError(err)
+		return nil, initError(hide.error(err))
 	}
-	if src.Driver != driverAWSLogs {
+	if src.Driver == driverNone || src.Driver == driverJSONFile {
 		return nothing{}, nil
-	}
-	if s.cfg.Client == nil {
-		return nil, initError(errors.New("this node has no server for logs"))
 	}
 	cursorPath, err := s.cursorPath(src)
 	if err != nil {
@@ -124,7 +128,7 @@ func (s *Shipper) Attach(ctx context.Context, src Source) (Shipment, error) {
 	sh, err := s.open(ctx, src, opts, cursorPath)
 	if err != nil {
 		s.release(cursorPath)
-		return nil, initError(err)
+		return nil, initError(hide.error(err))
 	}
 	return sh, nil
 }
@@ -153,19 +157,20 @@ func (s *Shipper) open(ctx context.Context, src Source, opts options, cursorPath
 	if err != nil {
 		log.Warn("output may be sent twice: how far it was sent cannot be read", "error", err)
 	}
-	dest := destination{
-		client: s.cfg.Client, log: log, retryMin: s.cfg.RetryMin, retryMax: s.cfg.RetryMax,
-		group: opts.group, stream: opts.streamName(src), region: opts.region, createGroup: opts.createGroup,
+	p := plan{path: src.Path, cursorPath: cursorPath, multiline: opts.multiline, at: cur, log: log, drain: make(chan struct{})}
+	var wrong error
+	if p.dest, p.shape, wrong = s.target(src, opts, log, p.drain); wrong != nil {
+		return nil, wrong
 	}
 	if !known && err == nil {
-		if err := dest.create(ctx); err != nil {
+		if err := p.dest.open(ctx); err != nil {
 			return nil, err
 		}
 		if err := cur.save(cursorPath); err != nil {
 			return nil, err
 		}
 	}
-	sh := newShipment(s.cfg, src.Path, cursorPath, dest, opts, cur)
+	sh := newShipment(s.cfg, p)
 	sh.released = func() { s.release(cursorPath) }
 	if err := sh.start(); err != nil {
 		return nil, err
@@ -178,6 +183,24 @@ func (s *Shipper) open(ctx context.Context, src Source, opts options, cursorPath
 	return sh, nil
 }
 
+// reveal puts the secret options among the others, and gives what hides their values.
+func (s *Source) reveal() hider {
+	if len(s.Secrets) == 0 {
+		return nil
+	}
+	all := maps.Clone(s.Options)
+	if all == nil {
+		all = map[string]string{}
+	}
+	var hide hider
+	for name, value := range s.Secrets {
+		all[name] = value
+		hide = append(hide, value)
+	}
+	s.Options = all
+	return hide
+}
+
 func (s *Shipper) cursorPath(src Source) (string, error) {
 	dir := src.State
 	if dir == "" {
@@ -186,7 +209,7 @@ func (s *Shipper) cursorPath(src Source) (string, error) {
 		}
 		dir = filepath.Join(s.cfg.StateDir, src.ContainerID)
 	}
-	return filepath.Join(dir, "awslogs.cursor"), nil
+	return filepath.Join(dir, src.Driver+".cursor"), nil
 }
 
 // claim keeps two shipments from sending the same file.

@@ -14,7 +14,19 @@ const (
 	driverAWSLogs  = "awslogs"
 	driverJSONFile = "json-file"
 	driverNone     = "none"
+	driverFluentd  = "fluentd"
+	driverSyslog   = "syslog"
+	driverGELF     = "gelf"
+	driverSplunk   = "splunk"
+	driverJournald = "journald"
 )
+
+// Drivers are those whose output goes to a target of their own, by the protocols that this package speaks. journald needs a
+// journal on the machine: HasJournal.
+var Drivers = []string{driverFluentd, driverSyslog, driverGELF, driverSplunk}
+
+// common are the options of all drivers that have tags and attributes.
+var common = []string{"tag", "labels", "labels-regex", "env", "env-regex", "mode", "max-buffer-size"}
 
 // options are an awslogs configuration.
 type options struct {
@@ -31,6 +43,15 @@ var known = map[string][]string{
 	driverJSONFile: {"max-size", "max-file", "compress", "mode", "max-buffer-size"},
 	driverAWSLogs: {"awslogs-group", "awslogs-region", "awslogs-stream", "awslogs-stream-prefix", "awslogs-create-group",
 		"awslogs-datetime-format", "awslogs-multiline-pattern", "mode", "max-buffer-size"},
+	driverFluentd: append([]string{"fluentd-address", "fluentd-async", "fluentd-async-connect", "fluentd-buffer-limit", "fluentd-max-retries",
+		"fluentd-request-ack", "fluentd-retry-wait", "fluentd-sub-second-precision"}, common...),
+	driverSyslog: append([]string{"syslog-address", "syslog-facility", "syslog-format", "syslog-tls-ca-cert", "syslog-tls-cert",
+		"syslog-tls-key", "syslog-tls-skip-verify"}, common...),
+	driverGELF: append([]string{"gelf-address", "gelf-compression-level", "gelf-compression-type", "gelf-tcp-max-reconnect",
+		"gelf-tcp-reconnect-delay"}, common...),
+	driverSplunk: append([]string{"splunk-url", "splunk-token", "splunk-source", "splunk-sourcetype", "splunk-index", "splunk-capath",
+		"splunk-caname", "splunk-insecureskipverify", "splunk-format", "splunk-verify-connection", "splunk-gzip", "splunk-gzip-level"}, common...),
+	driverJournald: common,
 }
 
 // parseOptions checks a driver and its options, with Docker's words for what is wrong.
@@ -77,7 +98,7 @@ next:
 }
 
 // FileOptions says how large the container's file may get before it is rotated and how many are kept in all, by its log
-// driver's options; zeros are the runtime's defaults. With awslogs the files are the buffer of output that could not be
+// driver's options; zeros are the runtime's defaults. With all but json-file the files are the buffer of output that could not be
 // sent yet: max-buffer-size bounds them together.
 func FileOptions(driver string, opts map[string]string) (maxBytes int64, maxFiles int, err error) {
 	if v, ok := opts["compress"]; ok && v != "false" {
@@ -87,7 +108,7 @@ func FileOptions(driver string, opts map[string]string) (maxBytes int64, maxFile
 	if err != nil || driver == driverNone {
 		return 0, 0, err
 	}
-	if driver == driverAWSLogs {
+	if driver != driverJSONFile {
 		if buffer == 0 {
 			return 0, 0, nil
 		}

@@ -21,7 +21,7 @@ func TestOptions(t *testing.T) {
 		{"awslogs", with("awslogs-region", "us-east-1", "awslogs-stream-prefix", "p", "awslogs-create-group", "true", "mode", "non-blocking", "max-buffer-size", "25m"), ""},
 		{"json-file", map[string]string{"max-size": "10m", "max-file": "3"}, ""},
 		{"none", nil, ""},
-		{"splunk", nil, "logger: no log driver named 'splunk' is registered"},
+		{"logentries", nil, "logger: no log driver named 'logentries' is registered"},
 		{"", nil, "no log driver named ''"},
 		{"awslogs", nil, "must specify a value for log opt 'awslogs-group'"},
 		{"awslogs", with("awslogs-endpoint", "x"), "unknown log opt 'awslogs-endpoint' for awslogs log driver"},

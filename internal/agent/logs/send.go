@@ -1,17 +1,20 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	cwl "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/smithy-go"
 )
+
+var _ target = (*destination)(nil)
 
 // destination is a log stream.
 type destination struct {
@@ -78,9 +81,24 @@ type apiError struct{ smithy.APIError }
 func (e apiError) Error() string { return e.ErrorCode() + ": " + e.ErrorMessage() }
 func (e apiError) Unwrap() error { return e.APIError }
 
-// send delivers events, in order, and tries until it succeeds or ctx ends. waiting is called before each pause. Events
+// open makes the stream.
+func (d *destination) open(ctx context.Context) error { return d.create(ctx) }
+
+func (d *destination) close() {}
+
+// send puts the events in order: the two streams of a container may be written a little out of it.
+func (d *destination) send(ctx context.Context, events []event, waiting func()) error {
+	slices.SortStableFunc(events, func(x, y event) int { return cmp.Compare(x.Millis, y.Millis) })
+	out := make([]types.InputLogEvent, len(events))
+	for i := range events {
+		out[i] = types.InputLogEvent{Message: &events[i].Text, Timestamp: &events[i].Millis}
+	}
+	return d.sendAll(ctx, out, waiting)
+}
+
+// sendAll delivers events, in order, and tries until it succeeds or ctx ends. waiting is called before each pause. Events
 // that the server refuses for what they are, and would refuse for ever, are dropped and told of.
-func (d *destination) send(ctx context.Context, events []types.InputLogEvent, waiting func()) error {
+func (d *destination) sendAll(ctx context.Context, events []types.InputLogEvent, waiting func()) error {
 	failing := failure{log: d.log, pause: d.retryMin}
 	for {
 		again, err := d.put(ctx, events)
@@ -101,12 +119,9 @@ func (d *destination) send(ctx context.Context, events []types.InputLogEvent, wa
 		}
 		failing.again(err)
 		waiting()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(failing.pause/2 + rand.N(failing.pause/2+1)):
+		if err := failing.wait(ctx, d.retryMax); err != nil {
+			return err
 		}
-		failing.pause = min(2*failing.pause, d.retryMax)
 	}
 }
 
@@ -126,10 +141,10 @@ func (d *destination) refused(ctx context.Context, events []types.InputLogEvent,
 		return nil
 	}
 	half := len(events) / 2
-	if err := d.send(ctx, events[:half], waiting); err != nil {
+	if err := d.sendAll(ctx, events[:half], waiting); err != nil {
 		return err
 	}
-	return d.send(ctx, events[half:], waiting)
+	return d.sendAll(ctx, events[half:], waiting)
 }
 
 // put makes one request. again asks for another without an error that would be worth telling.

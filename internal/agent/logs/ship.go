@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -15,7 +17,8 @@ type shipment struct {
 	cfg        Config
 	path       string
 	cursorPath string
-	dest       destination
+	log        *slog.Logger
+	dest       target
 	begin      position
 	released   func()
 
@@ -29,7 +32,8 @@ type shipment struct {
 	lastTime time.Time // of a line, by the container's clock; at first now
 	lost     string    // what is to be told before the next line
 	bad      int
-	unsaved  bool // what was sent is not in the cursor, for want of room on the disk
+	at       position // behind what was sent
+	unsaved  bool     // what was sent is not in the cursor, for want of room on the disk
 
 	wake   chan struct{}
 	drain  chan struct{}
@@ -46,14 +50,25 @@ var _ Shipment = (*shipment)(nil)
 
 var errClosed = errors.New("the shipment was closed before all output was sent")
 
-func newShipment(cfg Config, path, cursorPath string, dest destination, opts options, at cursor) *shipment {
+// plan is what a shipment is made of beside the shipper's configuration.
+type plan struct {
+	path, cursorPath string
+	dest             target
+	shape            shape
+	multiline        *regexp.Regexp
+	at               cursor
+	log              *slog.Logger
+	// drain is closed when the container has ended.
+	drain chan struct{}
+}
+
+func newShipment(cfg Config, p plan) *shipment {
 	s := &shipment{
-		cfg: cfg, path: path, cursorPath: cursorPath, dest: dest, assemble: at.Pending,
-		lastTime: time.Now(), wake: make(chan struct{}, 1), drain: make(chan struct{}), done: make(chan struct{}),
+		cfg: cfg, path: p.path, cursorPath: p.cursorPath, dest: p.dest, assemble: p.at.Pending, log: p.log,
+		lastTime: time.Now(), wake: make(chan struct{}, 1), drain: p.drain, done: make(chan struct{}),
 	}
-	s.assemble.multiline = opts.multiline
-	s.dest.draining = s.drain
-	s.begin = at.Position
+	s.assemble.multiline, s.assemble.shape = p.multiline, p.shape
+	s.begin, s.at = p.at.Position, p.at.Position
 	return s
 }
 
@@ -66,7 +81,7 @@ func (s *shipment) start() error {
 	// Without being told of changes, polling is left.
 	unwatch, err := s.cfg.watch.add(s.path, s.notify)
 	if err != nil {
-		s.dest.log.Warn("cannot watch a log file; it is looked at once a second", "error", err)
+		s.log.Warn("cannot watch a log file; it is looked at once a second", "error", err)
 		s.cfg.Poll = min(s.cfg.Poll, time.Second)
 		unwatch = func() {}
 	}
@@ -76,6 +91,7 @@ func (s *shipment) start() error {
 		defer close(s.done)
 		defer s.released()
 		defer s.follow.close()
+		defer s.dest.close()
 		defer unwatch()
 		s.result = s.run(ctx)
 		cancel()
@@ -115,10 +131,10 @@ func (s *shipment) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return errClosed
-		case errors.Is(err, errGone):
+		case errors.Is(err, errGone) || errors.Is(err, errGivenUp):
 			return err
 		case err != nil: // of the file or the cursor: the disk
-			s.dest.log.Error("cannot ship output; trying again", "error", err)
+			s.log.Error("cannot ship output; trying again", "error", err)
 			retry = min(max(2*retry, s.cfg.RetryMin), s.cfg.RetryMax)
 		case sent:
 			retry = 0
@@ -215,7 +231,7 @@ func (s *shipment) reportLost() {
 	if lost.files > 0 {
 		s.lost = fmt.Sprintf("roadstead: output was lost here, at least %d bytes: it was written faster than it could be sent", lost.bytes)
 	}
-	s.dest.log.Warn("output was rotated away before it could be sent", "files", lost.files, "bytes", lost.bytes)
+	s.log.Warn("output was rotated away before it could be sent", "files", lost.files, "bytes", lost.bytes)
 	s.follow.lost = gap{}
 	s.assemble.flush() // its other half is gone
 }
@@ -223,14 +239,14 @@ func (s *shipment) reportLost() {
 // placeLost puts that line before the first one that is not lost, with the same time.
 func (s *shipment) placeLost(at time.Time) {
 	if s.lost != "" {
-		s.assemble.Queue = append(s.assemble.Queue, event{Text: s.lost, Millis: at.UnixMilli()})
+		s.assemble.Queue = append(s.assemble.Queue, event{Text: s.lost, Millis: at.UnixMilli(), Error: true})
 		s.lost = ""
 	}
 }
 
 func (s *shipment) reportBad() {
 	if s.bad > 0 {
-		s.dest.log.Warn("lines of a log file could not be read", "lines", s.bad)
+		s.log.Warn("lines of a log file could not be read", "lines", s.bad)
 		s.bad = 0
 	}
 }
@@ -252,7 +268,13 @@ func (s *shipment) pause(ctx context.Context) {
 
 // put sends the batch and notes how far that is.
 func (s *shipment) put(ctx context.Context) error {
-	err := s.dest.send(ctx, s.batch.input(), func() {
+	// Before it is sent: a file that is emptied meanwhile is not to be taken for the one that was read.
+	at, err := s.follow.position()
+	if err != nil { // it was emptied already: the cursor stays, and after a restart the batch would be sent again
+		s.log.Warn("how far output was read cannot be told", "error", err)
+		at = s.at
+	}
+	err = s.dest.send(ctx, s.batch.events, func() {
 		// Only to know what waits, if it should be lost; an error comes again when the file is read.
 		_, _ = s.follow.find()
 	})
@@ -261,17 +283,13 @@ func (s *shipment) put(ctx context.Context) error {
 	}
 	s.lastPut = time.Now()
 	s.batch.reset()
-	s.unsaved = true
+	s.unsaved, s.at = true, at
 	return s.save()
 }
 
 // save writes the cursor. The batch must be empty: what is in it is neither sent nor in the cursor.
 func (s *shipment) save() error {
-	at, err := s.follow.position()
-	if err != nil {
-		return err
-	}
-	if err := (cursor{Position: at, Pending: s.assemble}).save(s.cursorPath); err != nil {
+	if err := (cursor{Position: s.at, Pending: s.assemble}).save(s.cursorPath); err != nil {
 		return err
 	}
 	s.unsaved = false

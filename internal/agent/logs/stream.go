@@ -146,7 +146,7 @@ func (s *Stream) send(ctx context.Context) {
 			continue
 		}
 		events, size := fitting(events)
-		if err := s.dest.send(ctx, events, func() {}); err != nil {
+		if err := s.dest.sendAll(ctx, events, func() {}); err != nil {
 			return // what is left is told by Close
 		}
 		s.mu.Lock()

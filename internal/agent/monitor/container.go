@@ -38,6 +38,7 @@ const (
 	configFile  = "config.json"
 	pidFile     = "pid"
 	messageFile = "runtime.log"
+	requestFile = "request.json" // the request, of a container that can be started again
 	rootfsDir   = "rootfs"
 )
 
@@ -61,6 +62,10 @@ type record struct {
 	Log        link.Log          `json:"log"`
 	Terminal   bool              `json:"terminal,omitempty"`
 	BootID     string            `json:"bootID"`
+	// SharedPID says that the container's processes do not end with its first.
+	SharedPID bool `json:"sharedPid,omitempty"`
+	// Restarts is the run that it is in, or was in last: that many restarts were made or begun.
+	Restarts int `json:"restarts,omitempty"`
 }
 
 // process is a container's runningFile.
@@ -90,13 +95,27 @@ type container struct {
 	pidfd int
 	// deleted is closed when a deletion under way is over.
 	deleted chan struct{}
+	// past is the run before while a restart is under way, and begun closed when that is over.
+	past  *container
+	begun chan struct{}
 }
 
 func (m *Monitor) newContainer(r record) *container {
 	return &container{
 		record: r, dir: filepath.Join(m.cfg.Dir, containersDir, r.ID), bundle: filepath.Join(m.runDir, bundlesDir, r.ID), unmounted: make(chan struct{}), done: make(chan struct{}),
-		pidfd: -1, status: link.Status{ID: r.ID, Labels: r.Labels},
+		pidfd: -1, status: link.Status{ID: r.ID, Labels: r.Labels, Restarts: r.Restarts},
 	}
+}
+
+// shown is the status to tell, if there is one: of a restart under way it is that of the run before. Monitor.mu is held.
+func (c *container) shown() (status link.Status, ok bool) {
+	switch {
+	case c.phase != starting:
+		return c.status, true
+	case c.past != nil:
+		return c.past.status, true
+	}
+	return link.Status{}, false
 }
 
 // onDisk and inBundle are paths of its files.

@@ -29,6 +29,11 @@ func (m *Monitor) ended(c *container, e exit) {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		m.log.Warn("cannot see whether a container was out of memory", "container", c.ID, "error", err)
 	}
+	if c.SharedPID {
+		if err := m.groups.KillAll(c.Cgroup); err != nil {
+			m.log.Error("what a container has left behind cannot be ended", "container", c.ID, "error", err)
+		}
+	}
 	if out != nil {
 		var err error
 		if status.LogDropped, err = out.finish(); err != nil {
@@ -54,7 +59,7 @@ func (m *Monitor) ended(c *container, e exit) {
 func (m *Monitor) kill(id string, signal unix.Signal, all bool) error {
 	m.mu.Lock()
 	c := m.containers[id]
-	if c == nil || c.phase == starting {
+	if c == nil || (c.phase == starting && c.past == nil) {
 		m.mu.Unlock()
 		return notFound(id)
 	}
@@ -62,14 +67,14 @@ func (m *Monitor) kill(id string, signal unix.Signal, all bool) error {
 		m.mu.Unlock()
 		return nil
 	}
-	// Under the lock, so that the descriptor is still the process's. A pid namespace ends with its first process, so SIGKILL
-	// to that is one to all.
+	// Under the lock, so that the descriptor is still the process's. A pid namespace of its own ends with its first
+	// process, so SIGKILL to that is one to all.
 	err := unix.PidfdSendSignal(c.pidfd, signal, nil, 0)
 	m.mu.Unlock()
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("send signal %d: %w", signal, err)
 	}
-	if !all || signal == unix.SIGKILL {
+	if !all || (signal == unix.SIGKILL && !c.SharedPID) {
 		return nil
 	}
 	return m.killOthers(c, signal)
@@ -100,18 +105,22 @@ func (m *Monitor) delete(ctx context.Context, req link.DeleteRequest) error {
 			m.mu.Unlock()
 			return nil
 		}
-		switch c.phase {
-		case exited:
+		switch {
+		case c.past != nil:
+			begun := c.begun
+			m.mu.Unlock()
+			if err := await(ctx, begun); err != nil {
+				return err
+			}
+		case c.phase == exited:
 			c.phase, c.deleted = deleting, make(chan struct{})
 			m.mu.Unlock()
 			return m.deleteExited(ctx, c, req.KeepLogs)
-		case deleting:
+		case c.phase == deleting:
 			other := c.deleted
 			m.mu.Unlock()
-			select {
-			case <-other:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := await(ctx, other); err != nil {
+				return err
 			}
 		default:
 			m.mu.Unlock()
@@ -130,8 +139,13 @@ func (m *Monitor) endForDelete(ctx context.Context, c *container, force bool) er
 	if err := m.kill(c.ID, unix.SIGKILL, true); err != nil {
 		return fmt.Errorf("delete container: %w", err)
 	}
+	return await(ctx, c.done)
+}
+
+// await waits until a channel is closed.
+func await(ctx context.Context, closed <-chan struct{}) error {
 	select {
-	case <-c.done:
+	case <-closed:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -172,14 +186,7 @@ func (m *Monitor) yield(ctx context.Context) {
 // erase removes everything of a container that does not run, and forgets it. What an OCI runtime's delete command would do
 // is done here: it is a few directories, and a process for it would cost more than all the rest.
 func (m *Monitor) erase(c *container, keepLogs bool) error {
-	if err := m.groups.KillAll(c.Cgroup); err != nil {
-		return err
-	}
-	if err := m.groups.Remove(c.Cgroup); err != nil {
-		return err
-	}
-	<-c.unmounted
-	if err := os.RemoveAll(m.stateDir(c)); err != nil {
+	if err := m.clearRun(c); err != nil {
 		return err
 	}
 	if c.Log.Path != "" && !keepLogs {
@@ -195,6 +202,18 @@ func (m *Monitor) erase(c *container, keepLogs bool) error {
 	delete(m.containers, c.ID)
 	m.release(c)
 	return nil
+}
+
+// clearRun removes what a container's run has outside its directories.
+func (m *Monitor) clearRun(c *container) error {
+	if err := m.groups.KillAll(c.Cgroup); err != nil {
+		return err
+	}
+	if err := m.groups.Remove(c.Cgroup); err != nil {
+		return err
+	}
+	<-c.unmounted
+	return os.RemoveAll(m.stateDir(c))
 }
 
 // removeDir removes a container's directories. That on the disk is renamed before, so that a monitor that finds half of it knows.

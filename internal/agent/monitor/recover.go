@@ -79,11 +79,9 @@ func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error 
 	m.hold(c)
 	m.mu.Unlock()
 	var status link.Status
-	if err := readJSON(c.onDisk(exitFile), &status); err == nil {
-		m.mu.Lock()
-		c.phase, c.status = exited, status
-		m.mu.Unlock()
-		close(c.done)
+	known := readJSON(c.onDisk(exitFile), &status) == nil
+	if known && status.Restarts == r.Restarts {
+		m.exitedBefore(c, status)
 		return nil
 	}
 	if r.BootID != boot { // the machine went down, and everything that ran with it
@@ -95,6 +93,8 @@ func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error 
 	switch err := readJSON(c.inBundle(runningFile), &p); {
 	case err == nil:
 		return m.adopt(ctx, c, p)
+	case errors.Is(err, os.ErrNotExist) && known:
+		return m.abortRestart(ctx, c, status)
 	case errors.Is(err, os.ErrNotExist):
 		return m.abort(ctx, c)
 	default:
@@ -102,22 +102,34 @@ func (m *Monitor) recoverContainer(ctx context.Context, dir, boot string) error 
 	}
 }
 
+// exitedBefore takes note of a container's exit that an earlier monitor wrote down.
+func (m *Monitor) exitedBefore(c *container, status link.Status) {
+	m.mu.Lock()
+	c.phase, c.status = exited, status
+	m.mu.Unlock()
+	close(c.done)
+}
+
 // abortTimeout bounds the wait for an OCI runtime that outlived its monitor.
 const abortTimeout = 10 * time.Second
 
 // abort clears up a start that the earlier monitor's end cut off.
 func (m *Monitor) abort(ctx context.Context, c *container) error {
+	if err := awaitRuntime(ctx, c); err != nil {
+		return err
+	}
+	m.log.Warn("a start that was cut off is cleared up", "container", c.ID)
+	return m.erase(c, false)
+}
+
+// awaitRuntime waits for the end of an OCI runtime that starts a container: it would make things after we removed them.
+func awaitRuntime(ctx context.Context, c *container) error {
 	f, err := os.Open(c.onDisk(recordFile))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// The OCI runtime would make things after we removed them.
-	if err := awaitLock(ctx, f); err != nil {
-		return err
-	}
-	m.log.Warn("a start that was cut off is cleared up", "container", c.ID)
-	return m.erase(c, false)
+	return awaitLock(ctx, f)
 }
 
 // awaitLock waits for an OCI runtime to end, which holds the lock of a file while it runs.

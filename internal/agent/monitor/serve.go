@@ -26,7 +26,7 @@ type client struct {
 	gone chan struct{}
 
 	mu      sync.Mutex
-	cancels map[uint64]context.CancelFunc // of the starts under way
+	cancels map[uint64]context.CancelFunc // of the starts and restarts under way
 }
 
 // serve accepts clients until ctx ends.
@@ -78,7 +78,7 @@ func (c *client) serve(ctx context.Context) {
 			return
 		}
 		reqCtx, cancel := context.WithCancel(ctx)
-		if f.Method == link.MethodStart {
+		if f.Method == link.MethodStart || f.Method == link.MethodRestart {
 			c.mu.Lock()
 			c.cancels[f.ID] = cancel
 			c.mu.Unlock()
@@ -138,6 +138,12 @@ func (m *Monitor) do(ctx context.Context, f *link.Frame) (any, error) {
 			return nil, err
 		}
 		return m.start(ctx, req)
+	case link.MethodRestart:
+		req, err := body[link.RestartRequest](f)
+		if err != nil {
+			return nil, err
+		}
+		return m.restart(ctx, req)
 	case link.MethodKill:
 		req, err := body[link.KillRequest](f)
 		if err != nil {
@@ -180,10 +186,13 @@ func (m *Monitor) get(id string) (*link.Status, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.containers[id]
-	if c == nil || c.phase == starting {
+	if c == nil {
 		return nil, notFound(id)
 	}
-	status := c.status
+	status, ok := c.shown()
+	if !ok {
+		return nil, notFound(id)
+	}
 	return &status, nil
 }
 
@@ -192,8 +201,8 @@ func (m *Monitor) list() link.ListReply {
 	defer m.mu.Unlock()
 	reply := link.ListReply{Containers: []link.Status{}}
 	for _, c := range m.containers {
-		if c.phase != starting {
-			reply.Containers = append(reply.Containers, c.status)
+		if status, ok := c.shown(); ok {
+			reply.Containers = append(reply.Containers, status)
 		}
 	}
 	return reply

@@ -57,7 +57,7 @@ func (m *Monitor) reserve(req *link.StartRequest, rt ociRuntime) (*container, er
 	}
 	c := m.newContainer(record{
 		ID: req.ID, Labels: req.Labels, Runtime: rt.name, Cgroup: req.Cgroup, CgroupRoot: req.CgroupRoot,
-		Log: req.Log, Terminal: req.Terminal, BootID: boot,
+		Log: req.Log, Terminal: req.Terminal, BootID: boot, SharedPID: req.SharedPID,
 	})
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,6 +94,8 @@ type launch struct {
 	record  *os.File   // locked by the OCI runtime for as long as it runs
 	stdio   []*os.File // the container's ends of its output
 	console *console
+	joined  []*os.File              // namespaces of other containers
+	mounts  []string                // of the bundle, beside the rootfs
 	learned func(path string) error // tells the filters what was compiled
 }
 
@@ -115,7 +117,11 @@ func (l *launch) run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := l.makeFiles(); err != nil {
+	files := l.makeFiles
+	if l.c.past != nil {
+		files = l.reuseFiles
+	}
+	if err := files(); err != nil {
 		return err
 	}
 	rootfs := l.c.inBundle(rootfsDir)
@@ -128,11 +134,16 @@ func (l *launch) run(ctx context.Context) error {
 	defer func() {
 		go func() {
 			defer close(l.c.unmounted)
-			if err := unix.Unmount(rootfs, unix.MNT_DETACH); err != nil {
-				l.m.log.Error("a container's rootfs cannot be unmounted", "container", l.c.ID, "error", err)
+			for _, path := range append(l.mounts, rootfs) {
+				if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+					l.m.log.Error("a container's files cannot be unmounted", "container", l.c.ID, "path", path, "error", err)
+				}
 			}
 		}()
 	}()
+	if err := l.share(); err != nil {
+		return err
+	}
 	if err := l.writeConfig(rootfs); err != nil {
 		return err
 	}
@@ -165,7 +176,7 @@ func (l *launch) close() {
 			l.m.log.Warn("a seccomp filter cannot be kept", "error", err)
 		}
 	}
-	files := l.stdio
+	files := append(l.stdio, l.joined...)
 	if l.record != nil {
 		files = append(files, l.record)
 	}
@@ -191,11 +202,8 @@ func (l *launch) makeFiles() error {
 	if err := os.WriteFile(c.onDisk(recordFile), data, 0o600); err != nil {
 		return err
 	}
-	if l.record, err = os.Open(c.onDisk(recordFile)); err != nil {
+	if err := l.lock(); err != nil {
 		return err
-	}
-	if err := unix.Flock(int(l.record.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("lock the container's record: %w", err)
 	}
 	if err := os.Mkdir(c.bundle, 0o700); err != nil {
 		return err
@@ -210,7 +218,23 @@ func (l *launch) makeFiles() error {
 			return err
 		}
 	}
+	if l.req.Restartable {
+		if err := writeJSON(c.inBundle(requestFile), l.req); err != nil {
+			return err
+		}
+	}
 	return l.openOutput()
+}
+
+// lock opens the record and locks it, for the OCI runtime to hold the lock.
+func (l *launch) lock() (err error) {
+	if l.record, err = os.Open(l.c.onDisk(recordFile)); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(l.record.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock the container's record: %w", err)
+	}
+	return nil
 }
 
 // openOutput makes what takes in the container's output.

@@ -104,6 +104,13 @@ type Spec struct {
 
 	// NetNS is the path of a network namespace; "" makes a new one with only loopback and "host" is the machine's.
 	NetNS string
+	// PidNS and IpcNS say whose processes and whose shared memory and queues (/dev/shm among them) it has: "" its own, "host"
+	// the machine's, else the id of a running container, whose it joins. NoShm leaves /dev/shm out.
+	PidNS, IpcNS string
+	NoShm        bool
+	// Hold is a container that runs no program, for others to join its namespaces. In its pid namespace all orphans are reaped.
+	// Image, Args and User are not looked at, and it has no capabilities.
+	Hold bool
 	// Mounts are bind mounts, /etc/resolv.conf, /etc/hosts and /etc/hostname among them.
 	Mounts []Mount
 
@@ -114,6 +121,8 @@ type Spec struct {
 	Ulimits        []Ulimit
 	Sysctls        map[string]string
 	Linux          Linux
+	// Restartable keeps what Restarter needs.
+	Restartable bool
 	// Init runs a minimal init process as pid 1, which reaps zombies and forwards signals.
 	Init     bool
 	Terminal bool
@@ -165,6 +174,8 @@ type Status struct {
 	State     State
 	Pid       int
 	StartedAt time.Time
+	// Restarts is how many times it was started again; the rest is of its last run.
+	Restarts int
 	// The rest is set once it has exited.
 	ExitedAt time.Time
 	// ExitCode is 128 plus the signal's number for a container that a signal ended, or -1 if it was lost (the machine or
@@ -174,6 +185,15 @@ type Status struct {
 	OOMKilled bool
 	// Error is why it never started.
 	Error string
+}
+
+// Restarter is a Runtime whose containers can be started again. All methods may be called at once from many goroutines.
+type Restarter interface {
+	// Restart starts a container that has exited once more, as it was started first (Spec.Restartable) and with all that it has
+	// written. n counts: it is its n-th restart, and asked again for one that has been made already it gives the container's
+	// status, so that it may be repeated after a crash. netNS is as in Spec. While it is under way the container is Exited
+	// to List and Wait. On an error it is so for good, as it was before.
+	Restart(ctx context.Context, id string, n int, netNS string) (*Status, error)
 }
 
 // Runtime runs containers. They outlive the process that uses this: one that comes back finds them by List. All methods

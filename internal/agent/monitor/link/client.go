@@ -281,7 +281,7 @@ func (c *Client) Start(ctx context.Context, req *StartRequest) (*Status, error) 
 			return nil, err
 		}
 		var status Status
-		err = s.start(ctx, req, &status)
+		err = s.start(ctx, MethodStart, req, &status)
 		if err == nil {
 			return &status, nil
 		}
@@ -299,8 +299,28 @@ func (c *Client) Start(ctx context.Context, req *StartRequest) (*Status, error) 
 	return nil, err
 }
 
-func (s *session) start(ctx context.Context, req *StartRequest, status *Status) error {
-	id, ch, err := s.send(MethodStart, req)
+// Restart asks for a container's restart. When ctx ends it is cancelled as Start is.
+func (c *Client) Restart(ctx context.Context, req *RestartRequest) (*Status, error) {
+	var err error
+	for range retries {
+		var s *session
+		if s, err = c.connect(ctx); err != nil {
+			return nil, err
+		}
+		var status Status
+		if err = s.start(ctx, MethodRestart, req, &status); err == nil {
+			return &status, nil
+		}
+		if !errors.Is(err, ErrLost) || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+// start makes a request that can be cancelled.
+func (s *session) start(ctx context.Context, method string, req any, status *Status) error {
+	id, ch, err := s.send(method, req)
 	if err != nil {
 		return err
 	}
@@ -329,8 +349,19 @@ func (c *Client) Wait(ctx context.Context, id string) (*Status, error) {
 	}
 }
 
-// wait listens before it asks, so that no exit falls between.
+// wait waits for the end of the run that the container is in.
 func (s *session) wait(ctx context.Context, id string) (*Status, error) {
+	for {
+		status, run, err := s.waitOnce(ctx, id)
+		if err != nil || status.Restarts >= run {
+			return status, err
+		}
+		// The end of an earlier run was told late.
+	}
+}
+
+// waitOnce listens before it asks, so that no exit falls between. run is the run that the container was in when asked.
+func (s *session) waitOnce(ctx context.Context, id string) (ended *Status, run int, err error) {
 	ch := make(chan Status, 1)
 	s.mu.Lock()
 	s.waiters[id] = append(s.waiters[id], ch)
@@ -338,18 +369,18 @@ func (s *session) wait(ctx context.Context, id string) (*Status, error) {
 	defer s.unwait(id, ch)
 	var status Status
 	if err := s.call(ctx, MethodGet, IDRequest{ID: id}, &status); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if status.State == StateExited {
-		return &status, nil
+		return &status, status.Restarts, nil
 	}
 	select {
-	case status := <-ch:
-		return &status, nil
+	case ended := <-ch:
+		return &ended, status.Restarts, nil
 	case <-s.lost:
-		return nil, ErrLost
+		return nil, 0, ErrLost
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, 0, ctx.Err()
 	}
 }
 

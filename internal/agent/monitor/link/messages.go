@@ -10,7 +10,8 @@ import (
 const (
 	MethodHello    = "hello"    // Hello -> HelloReply
 	MethodStart    = "start"    // StartRequest -> Status
-	MethodCancel   = "cancel"   // CancelRequest, not answered: the start that it names answers
+	MethodRestart  = "restart"  // RestartRequest -> Status
+	MethodCancel   = "cancel"   // CancelRequest, not answered: the start or restart that it names answers
 	MethodKill     = "kill"     // KillRequest -> nothing
 	MethodDelete   = "delete"   // DeleteRequest -> nothing
 	MethodGet      = "get"      // IDRequest -> Status
@@ -73,6 +74,21 @@ type StartRequest struct {
 	ParentMemoryLimit int64   `json:"parentMemoryLimit,omitempty"`
 	Log               Log     `json:"log"`
 	Terminal          bool    `json:"terminal,omitempty"`
+	// PidNS and IpcNS are the ids of running containers whose namespaces it joins, with the latter's /dev/shm. SharedPID says
+	// that it is not alone in its pid namespace.
+	PidNS     string `json:"pidNS,omitempty"`
+	IpcNS     string `json:"ipcNS,omitempty"`
+	SharedPID bool   `json:"sharedPid,omitempty"`
+	// Restartable keeps the request, so that the container can be started again.
+	Restartable bool `json:"restartable,omitempty"`
+}
+
+// RestartRequest asks for the N-th restart of a container that has exited. It may be made twice.
+type RestartRequest struct {
+	ID string `json:"id"`
+	N  int    `json:"n"`
+	// NetNS is the path of the network namespace that the container joins, if it joins one.
+	NetNS string `json:"netNS,omitempty"`
 }
 
 // Log says where output goes, as runtime.LogSpec.
@@ -82,7 +98,7 @@ type Log struct {
 	MaxFiles int    `json:"maxFiles,omitempty"`
 }
 
-// CancelRequest gives up a start that is under way by its frame's ID.
+// CancelRequest gives up a start or restart that is under way by its frame's ID.
 type CancelRequest struct {
 	Frame uint64 `json:"frame"`
 }
@@ -129,9 +145,11 @@ type Status struct {
 	State     string            `json:"state"`
 	Pid       int               `json:"pid,omitempty"`
 	StartedAt time.Time         `json:"startedAt"`
-	ExitedAt  time.Time         `json:"exitedAt,omitzero"`
-	ExitCode  int               `json:"exitCode"`
-	OOMKilled bool              `json:"oomKilled,omitempty"`
+	// Restarts is how many times it was started again; the rest is of its last run.
+	Restarts  int       `json:"restarts,omitempty"`
+	ExitedAt  time.Time `json:"exitedAt,omitzero"`
+	ExitCode  int       `json:"exitCode"`
+	OOMKilled bool      `json:"oomKilled,omitempty"`
 	// LogDropped is how many entries the log could not take, for want of room on the disk mostly.
 	LogDropped int64 `json:"logDropped,omitempty"`
 }

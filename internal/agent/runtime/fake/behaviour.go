@@ -13,6 +13,8 @@ type Behaviour struct {
 	// StartDelay is how long Start takes, and StartError what it then fails with.
 	StartDelay time.Duration
 	StartError string
+	// RestartError is what a restart fails with.
+	RestartError string
 	// After is how long the container runs before it ends with ExitCode; negative is for ever.
 	After    time.Duration
 	ExitCode int
@@ -43,7 +45,7 @@ type Line struct {
 //	exit N                   ends at once with N
 //	cat                      a process copies its input to its output and ends with 0
 //	sleep N                  ends after N seconds (or a Go duration) with 0; "infinity" does not
-//	fake WORD...             after=10ms exit=3 oom ignore-term term-delay=1s term-code=0 start-delay=5ms start-error=TEXT log=TEXT
+//	fake WORD...             after=10ms exit=3 oom ignore-term term-delay=1s term-code=0 start-delay=5ms start-error=TEXT restart-error=TEXT log=TEXT
 //
 // The words of the last form are also read from the label "fake", so that a task definition's dockerLabels can ask for them.
 func FromSpec(spec *runtime.Spec) Behaviour {
@@ -100,6 +102,8 @@ func (b *Behaviour) word(word string) {
 		b.StartDelay = duration(value, 0)
 	case "start-error":
 		b.StartError = value
+	case "restart-error":
+		b.RestartError = value
 	case "log":
 		b.Log = value
 	}

@@ -17,7 +17,10 @@ import (
 	"roadstead.dev/roadstead/internal/agent/runtime"
 )
 
-var _ runtime.Runtime = (*Runtime)(nil)
+var (
+	_ runtime.Runtime   = (*Runtime)(nil)
+	_ runtime.Restarter = (*Runtime)(nil)
+)
 
 // Runtime is a runtime.Runtime. The zero value is ready; Behave, if set before use, decides in place of FromSpec, and Output
 // is given each of the Lines of a Behaviour. It must not block.
@@ -37,6 +40,8 @@ type container struct {
 	behaviour Behaviour
 	status    runtime.Status
 	log       string
+	// restartable is Spec.Restartable.
+	restartable bool
 	// timer is of the next line, or of the end after the last.
 	timer *time.Timer
 	said  int
@@ -80,7 +85,7 @@ func (r *Runtime) reserve(spec *runtime.Spec) error {
 	switch {
 	case spec.ID == "":
 		return fmt.Errorf("start container: it has no id")
-	case len(spec.Args) == 0:
+	case len(spec.Args) == 0 && !spec.Hold:
 		return fmt.Errorf("start container: no command specified")
 	case r.containers[spec.ID] != nil || r.starting[spec.ID]:
 		return fmt.Errorf("start container: %s is taken", spec.ID)
@@ -101,7 +106,7 @@ func (r *Runtime) unreserve(id string) {
 func (r *Runtime) begin(spec *runtime.Spec, b Behaviour) *runtime.Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &container{behaviour: b, log: spec.Log.Path, done: make(chan struct{})}
+	c := &container{behaviour: b, log: spec.Log.Path, restartable: spec.Restartable, done: make(chan struct{})}
 	// Pid is 0: no process is there to be looked at.
 	c.status = runtime.Status{ID: spec.ID, Labels: spec.Labels, State: runtime.Running, StartedAt: time.Now()}
 	if r.containers == nil {
@@ -111,6 +116,32 @@ func (r *Runtime) begin(spec *runtime.Spec, b Behaviour) *runtime.Status {
 	status := c.status
 	r.play(c)
 	return &status
+}
+
+// Restart implements runtime.Restarter. The container behaves as before; StartError and StartDelay are not looked at, and RestartError is.
+func (r *Runtime) Restart(ctx context.Context, id string, n int, _ string) (*runtime.Status, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.containers[id]
+	switch {
+	case c == nil:
+		return nil, fmt.Errorf("restart container %s: %w", id, runtime.ErrNotFound)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("restart container: %w", ctx.Err())
+	case c.status.Restarts == n && n > 0:
+		status := c.status
+		return &status, nil
+	case !c.restartable || c.status.State != runtime.Exited || c.status.Restarts != n-1:
+		return nil, fmt.Errorf("restart container %s: it cannot be started for the time %d", id, n)
+	case c.behaviour.RestartError != "":
+		return nil, fmt.Errorf("restart container: %s", c.behaviour.RestartError)
+	}
+	again := &container{behaviour: c.behaviour, log: c.log, restartable: true, done: make(chan struct{})}
+	again.status = runtime.Status{ID: id, Labels: c.status.Labels, State: runtime.Running, StartedAt: time.Now(), Restarts: n}
+	r.containers[id] = again
+	r.play(again)
+	status := again.status
+	return &status, nil
 }
 
 // play says the lines that are due, and arranges for the next one or the end; r.mu is held.

@@ -38,7 +38,9 @@ func (h *host) mounts(s *runtime.Spec) ([]specs.Mount, error) {
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{access, "nosuid", "noexec", "nodev"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + shmSize(s)}},
+	}
+	if !s.NoShm {
+		mounts = append(mounts, shm(s))
 	}
 	if s.Init {
 		mounts = append(mounts, specs.Mount{Destination: initPath, Type: "bind", Source: h.init, Options: []string{"bind", "ro"}})
@@ -73,6 +75,19 @@ func (h *host) mounts(s *runtime.Spec) ([]specs.Mount, error) {
 		mounts = append(mounts, specs.Mount{Destination: path.Clean(m.Target), Type: "bind", Source: m.Source, Options: []string{"rbind", "rprivate", access}})
 	}
 	return mounts, nil
+}
+
+// shm is /dev/shm: a file system of its own, or the machine's, or that of another container, whose place the monitor fills in.
+func shm(s *runtime.Spec) specs.Mount {
+	const path = "/dev/shm"
+	shared := []string{"bind", "rprivate", "nosuid", "noexec", "nodev"}
+	switch s.IpcNS {
+	case "":
+		return specs.Mount{Destination: path, Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + shmSize(s)}}
+	case nsHost:
+		return specs.Mount{Destination: path, Type: "bind", Source: path, Options: shared}
+	}
+	return specs.Mount{Destination: path, Type: "bind", Options: shared}
 }
 
 // device is a number of a character device; -1 is any.

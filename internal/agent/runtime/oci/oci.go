@@ -20,6 +20,8 @@ import (
 var (
 	_ runtime.Runtime = (*Runtime)(nil)
 	_ runtime.Meter   = (*Runtime)(nil)
+
+	_ runtime.Restarter = (*Runtime)(nil)
 )
 
 // DefaultCgroupRoot is where containers' cgroups are when Config does not say.
@@ -78,6 +80,12 @@ func (r *Runtime) Close() error { return r.client.Close() }
 
 // Start implements runtime.Runtime.
 func (r *Runtime) Start(ctx context.Context, spec *runtime.Spec) (*runtime.Status, error) {
+	if spec.Hold {
+		var err error
+		if spec, err = r.holder(spec); err != nil {
+			return nil, fmt.Errorf("start container: %w", err)
+		}
+	}
 	if spec.Image == nil || len(spec.Image.Layers) == 0 {
 		return nil, errors.New("start container: it has no image")
 	}
@@ -94,6 +102,23 @@ func (r *Runtime) Start(ctx context.Context, spec *runtime.Spec) (*runtime.Statu
 		return nil, fmt.Errorf("start container: %w", err)
 	}
 	status, err := r.client.Start(ctx, req)
+	if err != nil {
+		return nil, known(err)
+	}
+	return toStatus(status), nil
+}
+
+// Restart implements runtime.Restarter.
+func (r *Runtime) Restart(ctx context.Context, id string, n int, netNS string) (*runtime.Status, error) {
+	path, release, err := openNetNS(netNS)
+	if err != nil {
+		return nil, fmt.Errorf("restart container: %w", err)
+	}
+	defer release()
+	if path == netHost {
+		path = ""
+	}
+	status, err := r.client.Restart(ctx, &link.RestartRequest{ID: id, N: n, NetNS: path})
 	if err != nil {
 		return nil, known(err)
 	}
@@ -129,10 +154,11 @@ func (r *Runtime) request(spec *runtime.Spec, netNS string) (*link.StartRequest,
 	}
 	req := &link.StartRequest{
 		ID: spec.ID, Labels: spec.Labels, Runtime: spec.OCIRuntime, Config: config, Layers: spec.Image.Layers, User: spec.User,
-		Cgroup: group, CgroupRoot: r.cfg.CgroupRoot, Terminal: spec.Terminal,
+		Cgroup: group, CgroupRoot: r.cfg.CgroupRoot, Terminal: spec.Terminal, Restartable: spec.Restartable,
 		ParentCPUQuota: spec.ParentCPUQuota, ParentMemoryLimit: spec.ParentMemoryLimit,
 		Log: link.Log{Path: spec.Log.Path, MaxBytes: spec.Log.MaxBytes, MaxFiles: spec.Log.MaxFiles},
 	}
+	req.PidNS, req.IpcNS, req.SharedPID = joined(spec.PidNS), joined(spec.IpcNS), spec.PidNS != ""
 	if req.Runtime == "" {
 		req.Runtime = r.cfg.OCIRuntime
 	}
@@ -210,7 +236,7 @@ func known(err error) error {
 func toStatus(s *link.Status) *runtime.Status {
 	status := &runtime.Status{
 		ID: s.ID, Labels: s.Labels, State: runtime.Running, Pid: s.Pid, StartedAt: s.StartedAt,
-		ExitedAt: s.ExitedAt, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled,
+		Restarts: s.Restarts, ExitedAt: s.ExitedAt, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled,
 	}
 	if s.State == link.StateExited {
 		status.State = runtime.Exited

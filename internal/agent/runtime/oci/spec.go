@@ -11,8 +11,19 @@ import (
 	"roadstead.dev/roadstead/internal/agent/runtime"
 )
 
-// netHost is runtime.Spec.NetNS for the machine's network.
-const netHost = "host"
+// netHost is runtime.Spec.NetNS for the machine's network, and nsHost PidNS and IpcNS for its processes and its shared memory.
+const (
+	netHost = "host"
+	nsHost  = "host"
+)
+
+// joined is the id of the container whose namespace is joined, if one is.
+func joined(ns string) string {
+	if ns == nsHost {
+		return ""
+	}
+	return ns
+}
 
 // defaultPath is the PATH of a container whose image and definition set none, as Docker has it.
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,7 +47,7 @@ func (h *host) spec(s *runtime.Spec, netNS string) (*specs.Spec, error) {
 	spec := &specs.Spec{
 		Version: "1.0.2", Process: process, Root: &specs.Root{Path: "rootfs", Readonly: s.ReadonlyRootfs},
 		Hostname: hostname,
-		Linux:    &specs.Linux{Resources: resources, Sysctl: s.Sysctls, Namespaces: h.namespaces(netNS)},
+		Linux:    &specs.Linux{Resources: resources, Sysctl: s.Sysctls, Namespaces: h.namespaces(s, netNS)},
 	}
 	process.Env = environment(s, hostname)
 	if err := h.secure(s, spec); err != nil {
@@ -124,8 +135,15 @@ func environment(s *runtime.Spec, hostname string) []string {
 	return env
 }
 
-func (h *host) namespaces(netNS string) []specs.LinuxNamespace {
-	list := []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace}}
+// namespaces leaves the paths of those of other containers to the monitor, which knows their processes.
+func (h *host) namespaces(s *runtime.Spec, netNS string) []specs.LinuxNamespace {
+	list := []specs.LinuxNamespace{{Type: specs.UTSNamespace}, {Type: specs.MountNamespace}}
+	if s.PidNS != nsHost {
+		list = append(list, specs.LinuxNamespace{Type: specs.PIDNamespace})
+	}
+	if s.IpcNS != nsHost {
+		list = append(list, specs.LinuxNamespace{Type: specs.IPCNamespace})
+	}
 	if netNS != netHost {
 		list = append(list, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: netNS})
 	}

@@ -49,7 +49,7 @@ func Run(t *testing.T, fresh func(t *testing.T) *Subject) {
 		{"Stubborn", testStubborn}, {"KillExited", testKillExited}, {"WaitCancelled", testWaitCancelled}, {"Waiters", testWaiters},
 		{"NotFound", testNotFound}, {"DeleteRunning", testDeleteRunning}, {"Delete", testDelete}, {"Labels", testLabels},
 		{"Reopen", testReopen}, {"OOM", testOOM}, {"Logs", testLogs}, {"KeepLogs", testKeepLogs}, {"StartCancelled", testStartCancelled},
-		{"ManyAtOnce", testMany}, {"Exec", testExec}, {"ExecRefused", testExecRefused}, {"ExecEnds", testExecEnds}, {"ExecMany", testExecMany},
+		{"Restart", testRestart}, {"RestartRefused", testRestartRefused}, {"ManyAtOnce", testMany}, {"Exec", testExec}, {"ExecRefused", testExecRefused}, {"ExecEnds", testExecEnds}, {"ExecMany", testExecMany},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
 	}
