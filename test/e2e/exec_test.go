@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 
 	"roadstead.dev/roadstead/internal/ssmsession"
 )
@@ -112,7 +113,7 @@ func converse(t *testing.T, c *websocket.Conn, input string) string {
 	defer cancel()
 	next := int64(0)
 	say := func(kind ssmsession.PayloadType, payload string) {
-		f := ssmsession.Frame{Type: ssmsession.TypeInput, Schema: 1, Created: 1, Sequence: next, ID: ssmsession.NewID(), PayloadType: kind, Payload: []byte(payload)}
+		f := ssmsession.Frame{Type: ssmsession.TypeInput, Schema: 1, Created: 1, Sequence: next, ID: uuid.New(), PayloadType: kind, Payload: []byte(payload)}
 		next++
 		if err := c.Write(ctx, websocket.MessageBinary, f.Append(nil)); err != nil {
 			t.Fatal(err)

@@ -8,13 +8,34 @@ import (
 	"testing"
 )
 
+// externalEtcd starts Debian's etcd, and gives its address.
+func externalEtcd(t *testing.T) string {
+	t.Helper()
+	etcd, dir := "http://127.0.0.1:"+freePort(t), tempDir(t)
+	background(t, nil, "", "/bin/sh", "-c", "echo started; exec /usr/bin/etcd --data-dir "+dir+" --listen-client-urls "+etcd+" --advertise-client-urls "+etcd+
+		" --listen-peer-urls http://127.0.0.1:"+freePort(t)+" --log-level error")
+	return etcd
+}
+
+// withSecretsKey is an empty data directory but for the key of the secrets of another.
+func withSecretsKey(t *testing.T, of string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(of, "secrets.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := tempDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "secrets.key"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // TestSecondServer: a server in another directory that has the key of the secrets alone takes over from the one before it: clients'
 // keys, the CA, tokens, and the agent, which notices nothing but a broken connection.
 func TestSecondServer(t *testing.T) {
 	t.Setenv("AWS_CA_BUNDLE", "")
-	etcd, etcdDir := "http://127.0.0.1:"+freePort(t), tempDir(t)
-	background(t, nil, "", "/bin/sh", "-c", "echo started; exec /usr/bin/etcd --data-dir "+etcdDir+" --listen-client-urls "+etcd+" --advertise-client-urls "+etcd+
-		" --listen-peer-urls http://127.0.0.1:"+freePort(t)+" --log-level error")
+	etcd := externalEtcd(t)
 	s := &secured{installation: &installation{t: t, dir: tempDir(t), addr: "127.0.0.2:" + freePort(t)}, node: tempDir(t)}
 	t.Cleanup(func() {
 		if out, err := roadstead(t, "destroy", "--data-dir", s.node, "--yes"); err != nil {
@@ -43,14 +64,7 @@ func TestSecondServer(t *testing.T) {
 	if said := refused.log.String(); refused.cmd.ProcessState.ExitCode() == 0 || !strings.Contains(said, "key file") {
 		t.Errorf("without the key of the secrets: %s", said)
 	}
-	b, err := os.ReadFile(filepath.Join(first, "secrets.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.dir = tempDir(t)
-	if err := os.WriteFile(filepath.Join(s.dir, "secrets.key"), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.dir = withSecretsKey(t, first)
 	server()
 	for _, name := range []string{"keys.json", "tls/ca-key.pem"} {
 		info, err := os.Stat(filepath.Join(s.dir, name))

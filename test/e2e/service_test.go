@@ -24,8 +24,8 @@ func (in *installation) page(family, word string) {
 	})
 }
 
-// addresses are where the running tasks of a service answer.
-func (in *installation) addresses(service string) []string {
+// running gives the tasks of a service that run and are to go on.
+func (in *installation) running(service string) []types.Task {
 	in.t.Helper()
 	list, err := in.ECS.ListTasks(in.t.Context(), &ecs.ListTasksInput{ServiceName: &service})
 	if err != nil {
@@ -38,11 +38,22 @@ func (in *installation) addresses(service string) []string {
 	if err != nil {
 		in.t.Fatal(err)
 	}
+	return slices.DeleteFunc(out.Tasks, func(t types.Task) bool {
+		return aws.ToString(t.LastStatus) != "RUNNING" || aws.ToString(t.DesiredStatus) != "RUNNING"
+	})
+}
+
+// pageOf is where the first container of a task serves.
+func pageOf(task types.Task) string {
+	return fmt.Sprintf("http://127.0.0.1:%d/", *task.Containers[0].NetworkBindings[0].HostPort)
+}
+
+// addresses are where the running tasks of a service serve.
+func (in *installation) addresses(service string) []string {
+	in.t.Helper()
 	var all []string
-	for _, task := range out.Tasks {
-		if aws.ToString(task.LastStatus) == "RUNNING" && aws.ToString(task.DesiredStatus) == "RUNNING" {
-			all = append(all, fmt.Sprintf("http://127.0.0.1:%d/", *task.Containers[0].NetworkBindings[0].HostPort))
-		}
+	for _, task := range in.running(service) {
+		all = append(all, pageOf(task))
 	}
 	return all
 }

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -16,9 +14,7 @@ import (
 // over: no acknowledged write is lost, the agent stays where it is and the task runs on.
 func TestStandby(t *testing.T) {
 	t.Setenv("AWS_CA_BUNDLE", "")
-	etcd, etcdDir := "http://127.0.0.1:"+freePort(t), tempDir(t)
-	background(t, nil, "", "/bin/sh", "-c", "echo started; exec /usr/bin/etcd --data-dir "+etcdDir+" --listen-client-urls "+etcd+" --advertise-client-urls "+etcd+
-		" --listen-peer-urls http://127.0.0.1:"+freePort(t)+" --log-level error")
+	etcd := externalEtcd(t)
 	start := func(dir, addr string) (*secured, *process) {
 		t.Helper()
 		s := &secured{installation: &installation{t: t, dir: dir, addr: addr}, node: tempDir(t)}
@@ -29,15 +25,7 @@ func TestStandby(t *testing.T) {
 	}
 	one, first := start(tempDir(t), "127.0.0.2:"+freePort(t))
 	token := one.owner("token", "create")
-	b, err := os.ReadFile(filepath.Join(one.dir, "secrets.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := tempDir(t)
-	if err := os.WriteFile(filepath.Join(second, "secrets.key"), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	two, _ := start(second, "127.0.0.3:"+freePort(t))
+	two, _ := start(withSecretsKey(t, one.dir), "127.0.0.3:"+freePort(t))
 
 	// The agent and the clients use the standby.
 	agent := two.agent(two.node, two.addr, token)
