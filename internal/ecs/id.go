@@ -137,8 +137,13 @@ func (p Place) PrivateDNSName(a IPv4) string {
 	return fmt.Sprintf("ip-%d-%d-%d-%d.%s", a[0], a[1], a[2], a[3], domain)
 }
 
-// DefinitionARN names a revision of a task definition.
-func (p Place) DefinitionARN(id DefinitionID) string { return p.arn("task-definition/" + id.String()) }
+// DefinitionARN names a revision of a task definition, or of a daemon task definition.
+func (p Place) DefinitionARN(id DefinitionID) string {
+	if id.Daemon {
+		return p.arn("daemon-task-definition/" + id.String())
+	}
+	return p.arn("task-definition/" + id.String())
+}
 
 // CapacityProviderARN names a capacity provider, FARGATE and FARGATE_SPOT included.
 func (p Place) CapacityProviderARN(name string) string { return p.arn("capacity-provider/" + name) }

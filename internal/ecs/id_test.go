@@ -35,12 +35,13 @@ func TestParseARN(t *testing.T) {
 	p := Place{Account: "123456789012", Region: "eu-west-1"}
 	task, inst := NewTaskID(), NewInstanceID()
 	for arn, want := range map[string]ARN{
-		p.ClusterARN("c"):                             {Type: "cluster", Resource: "c"},
-		p.TaskARN("c", task):                          {Type: "task", Cluster: "c", Resource: task.String()},
-		p.InstanceARN("c", inst):                      {Type: "container-instance", Cluster: "c", Resource: inst.String()},
-		p.DefinitionARN(DefinitionID{"f", 3}):         {Type: "task-definition", Resource: "f:3"},
-		p.ContainerARN("c", task, "x"):                {Type: "container", Cluster: "c/" + task.String(), Resource: "x"},
-		"arn:aws:ecs:eu-west-1:123456789012:task/old": {Type: "task", Resource: "old"},
+		p.ClusterARN("c"):        {Type: "cluster", Resource: "c"},
+		p.TaskARN("c", task):     {Type: "task", Cluster: "c", Resource: task.String()},
+		p.InstanceARN("c", inst): {Type: "container-instance", Cluster: "c", Resource: inst.String()},
+		p.DefinitionARN(DefinitionID{Family: "f", Revision: 3}):               {Type: "task-definition", Resource: "f:3"},
+		p.DefinitionARN(DefinitionID{Family: "f", Revision: 3, Daemon: true}): {Type: "daemon-task-definition", Resource: "f:3"},
+		p.ContainerARN("c", task, "x"):                                        {Type: "container", Cluster: "c/" + task.String(), Resource: "x"},
+		"arn:aws:ecs:eu-west-1:123456789012:task/old":                         {Type: "task", Resource: "old"},
 	} {
 		want.Partition, want.Service, want.Region, want.Account = "aws", "ecs", p.Region, p.Account
 		if got, err := ParseARN(arn); err != nil || got != want {

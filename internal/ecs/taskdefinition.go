@@ -11,6 +11,8 @@ import (
 type DefinitionID struct {
 	Family   string `json:"family"`
 	Revision int32  `json:"revision"`
+	// Daemon tells a revision of a daemon task definition, whose families are others, from that of a task definition.
+	Daemon bool `json:"daemon,omitempty"`
 }
 
 // String gives the FAMILY:REVISION form that every ECS call takes.
@@ -40,11 +42,13 @@ func ParseDefinitionID(s string) (DefinitionID, error) {
 // DefinitionStatus is where a revision is in its life.
 type DefinitionStatus string
 
-// The states of a task definition revision, in their order.
+// The states of a task definition revision, in their order. Those of daemons are never INACTIVE, and they alone are shown as DELETED for
+// a while.
 const (
 	DefinitionActive           DefinitionStatus = "ACTIVE"
 	DefinitionInactive         DefinitionStatus = "INACTIVE"
 	DefinitionDeleteInProgress DefinitionStatus = "DELETE_IN_PROGRESS"
+	DefinitionDeleted          DefinitionStatus = "DELETED"
 )
 
 // Network modes of a task definition. An absent mode is bridge on Linux instances.
@@ -55,11 +59,13 @@ const (
 	NetworkAwsvpc = "awsvpc"
 )
 
-// TaskDefinition is one registered revision. It never changes but for its status, so a pointer to it may be shared.
+// TaskDefinition is one registered revision, of a daemon task definition too. It never changes but for its status, so a pointer to it may
+// be shared.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html
 type TaskDefinition struct {
 	Family                  string                              `json:"family,omitempty"`
 	Revision                int32                               `json:"revision,omitempty"`
+	Daemon                  bool                                `json:"daemon,omitempty"`
 	Status                  DefinitionStatus                    `json:"status,omitempty"`
 	ContainerDefinitions    []ContainerDefinition               `json:"containerDefinitions,omitempty"`
 	Compatibilities         []string                            `json:"compatibilities,omitempty"`
@@ -83,18 +89,22 @@ type TaskDefinition struct {
 	RegisteredBy            string                              `json:"registeredBy,omitempty"`
 	DeregisteredAt          *time.Time                          `json:"deregisteredAt,omitempty"`
 	DeleteRequestedAt       *time.Time                          `json:"deleteRequestedAt,omitempty"`
-	Tags                    []Tag                               `json:"tags,omitempty"`
+	// DeletedAt is when a daemon's became DELETED.
+	DeletedAt *time.Time `json:"deletedAt,omitempty"`
+	Tags      []Tag      `json:"tags,omitempty"`
 }
 
 // ID names this revision.
 func (d *TaskDefinition) ID() DefinitionID {
-	return DefinitionID{Family: d.Family, Revision: d.Revision}
+	return DefinitionID{Family: d.Family, Revision: d.Revision, Daemon: d.Daemon}
 }
 
-// Family is what is kept of a family beside its revisions: the last number given, so that none is given twice.
+// Family is what is kept of a family beside its revisions: the last numbers given, so that none is given twice. A family of task
+// definitions and one of daemon task definitions may have the same name.
 type Family struct {
-	Name         string `json:"name"`
-	LastRevision int32  `json:"lastRevision"`
+	Name               string `json:"name"`
+	LastRevision       int32  `json:"lastRevision"`
+	LastDaemonRevision int32  `json:"lastDaemonRevision,omitempty"`
 }
 
 // Tag is the ECS type of that name.

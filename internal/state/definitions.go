@@ -10,17 +10,17 @@ import (
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
-// Definitions is the table of task definition revisions, by family and revision.
+// Definitions is the table of task definition revisions, by family and revision, and after them of those of daemons.
 type Definitions struct {
 	w *writer
 	t table[ecs.DefinitionID, ecs.TaskDefinition]
-	// deleting has those that are DELETE_IN_PROGRESS.
+	// deleting has those that are DELETE_IN_PROGRESS or DELETED.
 	deleting table[ecs.DefinitionID, ecs.TaskDefinition]
 }
 
 func newDefinitions(w *writer) *Definitions {
 	compare := func(a, b ecs.DefinitionID) int {
-		return cmp.Or(strings.Compare(a.Family, b.Family), cmp.Compare(a.Revision, b.Revision))
+		return cmp.Or(compareBool(a.Daemon, b.Daemon), strings.Compare(a.Family, b.Family), cmp.Compare(a.Revision, b.Revision))
 	}
 	return &Definitions{w: w, t: newTable[ecs.DefinitionID, ecs.TaskDefinition](compare), deleting: newTable[ecs.DefinitionID, ecs.TaskDefinition](compare)}
 }
@@ -32,24 +32,46 @@ func (d *Definitions) copy(w *writer) *Definitions {
 // Get gives a revision, or nil.
 func (d *Definitions) Get(id ecs.DefinitionID) *ecs.TaskDefinition { return d.t.get(id) }
 
-// All iterates by family, then revision.
-func (d *Definitions) All() iter.Seq[*ecs.TaskDefinition] { return d.t.all() }
-
-// Len is the number of revisions.
-func (d *Definitions) Len() int { return d.t.rows.Len() }
-
-// OfFamily iterates over a family's revisions, ascending.
-func (d *Definitions) OfFamily(family string) iter.Seq[*ecs.TaskDefinition] {
-	return d.t.from(ecs.DefinitionID{Family: family, Revision: math.MinInt32}, func(id ecs.DefinitionID) bool { return id.Family == family })
+// All iterates over task definitions by family, then revision.
+func (d *Definitions) All() iter.Seq[*ecs.TaskDefinition] {
+	return d.t.from(ecs.DefinitionID{Revision: math.MinInt32}, func(id ecs.DefinitionID) bool { return !id.Daemon })
 }
 
-// Deleting iterates over the revisions that are DELETE_IN_PROGRESS.
+// AllDaemon iterates over daemon task definitions by family, then revision.
+func (d *Definitions) AllDaemon() iter.Seq[*ecs.TaskDefinition] {
+	return d.t.from(ecs.DefinitionID{Daemon: true, Revision: math.MinInt32}, func(ecs.DefinitionID) bool { return true })
+}
+
+// Len is the number of revisions, those of daemons included.
+func (d *Definitions) Len() int { return d.t.rows.Len() }
+
+// OfFamily iterates over the revisions of the family that an id names, ascending.
+func (d *Definitions) OfFamily(of ecs.DefinitionID) iter.Seq[*ecs.TaskDefinition] {
+	of.Revision = math.MinInt32
+	return d.t.from(of, sameFamily(of))
+}
+
+func sameFamily(of ecs.DefinitionID) func(ecs.DefinitionID) bool {
+	return func(id ecs.DefinitionID) bool { return id.Family == of.Family && id.Daemon == of.Daemon }
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// Deleting iterates over the revisions that are DELETE_IN_PROGRESS or DELETED.
 func (d *Definitions) Deleting() iter.Seq[*ecs.TaskDefinition] { return d.deleting.all() }
 
-// LatestActive gives a family's newest ACTIVE revision, or nil.
-func (d *Definitions) LatestActive(family string) *ecs.TaskDefinition {
-	down := d.t.down(ecs.DefinitionID{Family: family, Revision: math.MaxInt32}, func(id ecs.DefinitionID) bool { return id.Family == family })
-	for v := range down {
+// LatestActive gives the newest ACTIVE revision of the family that an id names, or nil.
+func (d *Definitions) LatestActive(of ecs.DefinitionID) *ecs.TaskDefinition {
+	of.Revision = math.MaxInt32
+	for v := range d.t.down(of, sameFamily(of)) {
 		if v.Status == ecs.DefinitionActive {
 			return v
 		}
@@ -75,16 +97,23 @@ func (d *Definitions) Delete(id ecs.DefinitionID) {
 func (d *Definitions) swap(id ecs.DefinitionID, v *ecs.TaskDefinition) (old *ecs.TaskDefinition) {
 	old = d.t.set(id, v)
 	switch {
-	case v != nil && v.Status == ecs.DefinitionDeleteInProgress:
+	case v != nil && deleting(v):
 		d.deleting.set(id, v)
-	case old != nil && old.Status == ecs.DefinitionDeleteInProgress:
+	case old != nil && deleting(old):
 		d.deleting.set(id, nil)
 	}
 	return old
 }
 
-// The number is padded, so that stored keys are in the table's order.
+func deleting(d *ecs.TaskDefinition) bool {
+	return d.Status == ecs.DefinitionDeleteInProgress || d.Status == ecs.DefinitionDeleted
+}
+
+// The number is padded, so that stored keys are in the table's order. A daemon's has an element more, which no task definition's has.
 func definitionKey(v *ecs.TaskDefinition) string {
+	if v.Daemon {
+		return fmt.Sprintf("definitions/daemon/%s/%010d", v.Family, v.Revision)
+	}
 	return fmt.Sprintf("definitions/%s/%010d", v.Family, v.Revision)
 }
 

@@ -138,7 +138,7 @@ func step(r *rapid.T, tx *state.Tx, m *model) {
 		tx.Clusters.Delete(n)
 		delete(m.clusters, n)
 	case 2, 3:
-		d := &ecs.TaskDefinition{Family: name.Draw(r, "family"), Revision: rapid.Int32Range(1, 12).Draw(r, "revision"),
+		d := &ecs.TaskDefinition{Family: name.Draw(r, "family"), Revision: rapid.Int32Range(1, 12).Draw(r, "revision"), Daemon: rapid.Bool().Draw(r, "daemon"),
 			Status: rapid.SampledFrom([]ecs.DefinitionStatus{ecs.DefinitionActive, ecs.DefinitionInactive}).Draw(r, "status")}
 		tx.Definitions.Put(d)
 		m.definitions[d.ID()] = d
@@ -229,9 +229,16 @@ func (m *model) checkAddresses(t *state.Tables) error {
 
 func (m *model) checkDefinitions(t *state.Tables) error {
 	var errs []error
-	for _, f := range someNames {
-		want := sorted(m.definitions, func(d *ecs.TaskDefinition) bool { return d.Family == f }, func(a, b *ecs.TaskDefinition) int { return cmp.Compare(a.Revision, b.Revision) })
-		errs = append(errs, same("family "+f, t.Definitions.OfFamily(f), want))
+	byRevision := func(a, b *ecs.TaskDefinition) int {
+		return cmp.Or(strings.Compare(a.Family, b.Family), cmp.Compare(a.Revision, b.Revision))
+	}
+	errs = append(errs, same("definitions", t.Definitions.All(), sorted(m.definitions, func(d *ecs.TaskDefinition) bool { return !d.Daemon }, byRevision)),
+		same("daemon definitions", t.Definitions.AllDaemon(), sorted(m.definitions, func(d *ecs.TaskDefinition) bool { return d.Daemon }, byRevision)))
+	for i := range 2 * len(someNames) {
+		of := ecs.DefinitionID{Family: someNames[i/2], Daemon: i%2 == 1}
+		f := of.String()
+		want := sorted(m.definitions, func(d *ecs.TaskDefinition) bool { return d.Family == of.Family && d.Daemon == of.Daemon }, byRevision)
+		errs = append(errs, same("family "+f, t.Definitions.OfFamily(of), want))
 		var latest *ecs.TaskDefinition
 		for _, d := range want {
 			if d.Status == ecs.DefinitionActive {
@@ -241,7 +248,7 @@ func (m *model) checkDefinitions(t *state.Tables) error {
 				errs = append(errs, fmt.Errorf("%v is not found", d.ID()))
 			}
 		}
-		if got := t.Definitions.LatestActive(f); got != latest {
+		if got := t.Definitions.LatestActive(of); got != latest {
 			errs = append(errs, fmt.Errorf("latest of %s: %v, want %v", f, got, latest))
 		}
 	}
@@ -479,6 +486,9 @@ func modelOfView(v *state.View) *model {
 		m.clusters[c.Name] = c
 	}
 	for d := range v.Definitions.All() {
+		m.definitions[d.ID()] = d
+	}
+	for d := range v.Definitions.AllDaemon() {
 		m.definitions[d.ID()] = d
 	}
 	for i := range v.Instances.All() {

@@ -151,6 +151,7 @@ type slimTasks struct {
 	Definitions []struct {
 		Family               string `json:"family"`
 		Revision             int32  `json:"revision"`
+		Daemon               bool   `json:"daemon,omitempty"`
 		ContainerDefinitions []struct {
 			Name string `json:"name"`
 		} `json:"containerDefinitions"`
@@ -218,7 +219,7 @@ func (n *node) apply(m *slimTasks, sync bool) {
 		for i, c := range d.ContainerDefinitions {
 			names[i] = c.Name
 		}
-		n.definitions[ecs.DefinitionID{Family: d.Family, Revision: d.Revision}] = names
+		n.definitions[ecs.DefinitionID{Family: d.Family, Revision: d.Revision, Daemon: d.Daemon}] = names
 	}
 	if sync {
 		n.forgetOthers(m)

@@ -34,23 +34,7 @@ func (a *API) RegisterTaskDefinition(ctx context.Context, in *sdk.RegisterTaskDe
 	if err := taskdef.Prepare(&d); err != nil {
 		return nil, err
 	}
-	now := a.now().Time()
-	d.Tags, d.Status, d.RegisteredAt = given, ecs.DefinitionActive, &now
-	if a.Caller != nil {
-		d.RegisteredBy = a.Caller(ctx)
-	}
-	err = a.Store.Update(ctx, func(tx *state.Tx) error {
-		family := ecs.Family{Name: d.Family}
-		if old := tx.Families.Get(d.Family); old != nil {
-			family = *old
-		}
-		family.LastRevision++
-		d.Revision = family.LastRevision
-		tx.Families.Put(&family)
-		tx.Definitions.Put(&d)
-		return nil
-	})
-	if err != nil {
+	if err := a.putDefinition(ctx, &d, given); err != nil {
 		return nil, err
 	}
 	out := &sdk.RegisterTaskDefinitionOutput{TaskDefinition: a.wireDefinition(&d)}
@@ -58,6 +42,30 @@ func (a *API) RegisterTaskDefinition(ctx context.Context, in *sdk.RegisterTaskDe
 		out.Tags = wireTags(given)
 	}
 	return out, nil
+}
+
+// putDefinition makes a prepared definition the next revision of its family.
+func (a *API) putDefinition(ctx context.Context, d *ecs.TaskDefinition, given []ecs.Tag) error {
+	now := a.now().Time()
+	d.Tags, d.Status, d.RegisteredAt = given, ecs.DefinitionActive, &now
+	if a.Caller != nil {
+		d.RegisteredBy = a.Caller(ctx)
+	}
+	return a.Store.Update(ctx, func(tx *state.Tx) error {
+		family := ecs.Family{Name: d.Family}
+		if old := tx.Families.Get(d.Family); old != nil {
+			family = *old
+		}
+		last := &family.LastRevision
+		if d.Daemon {
+			last = &family.LastDaemonRevision
+		}
+		*last++
+		d.Revision = *last
+		tx.Families.Put(&family)
+		tx.Definitions.Put(d)
+		return nil
+	})
 }
 
 // refuseInDefinition refuses what the domain has no field for.
@@ -153,22 +161,26 @@ func (a *API) ListTaskDefinitions(_ context.Context, in *sdk.ListTaskDefinitions
 	if err != nil {
 		return nil, err
 	}
-	ids := definitionIDs(&a.Store.View().Tables, family, status)
+	found, next := pageOfDefinitions(p, definitionIDs(&a.Store.View().Tables, family, status), descending)
+	arns := make([]string, len(found))
+	for i, id := range found {
+		arns[i] = a.Place.DefinitionARN(id)
+	}
+	return &sdk.ListTaskDefinitionsOutput{TaskDefinitionArns: arns, NextToken: next}, nil
+}
+
+// pageOfDefinitions takes a page of revisions that come ascending.
+func pageOfDefinitions(p *pager, ids iter.Seq[ecs.DefinitionID], descending bool) ([]ecs.DefinitionID, *string) {
 	if descending {
 		ids = reversed(ids)
 	}
-	found, next := page(p, ids, ecs.DefinitionID.String, func(id ecs.DefinitionID, after string) bool {
+	return page(p, ids, ecs.DefinitionID.String, func(id ecs.DefinitionID, after string) bool {
 		last, err := ecs.ParseDefinitionID(after)
 		if err != nil {
 			return true // Only a forged token has such a name; the list starts anew.
 		}
 		return compareDefinitions(id, last) != 0 && (compareDefinitions(id, last) < 0) == descending
 	})
-	arns := make([]string, len(found))
-	for i, id := range found {
-		arns[i] = a.Place.DefinitionARN(id)
-	}
-	return &sdk.ListTaskDefinitionsOutput{TaskDefinitionArns: arns, NextToken: next}, nil
 }
 
 func compareDefinitions(a, b ecs.DefinitionID) int {
@@ -181,7 +193,7 @@ func compareDefinitions(a, b ecs.DefinitionID) int {
 func definitionIDs(t *state.Tables, family string, status ecs.DefinitionStatus) iter.Seq[ecs.DefinitionID] {
 	all := t.Definitions.All()
 	if family != "" {
-		all = t.Definitions.OfFamily(family)
+		all = t.Definitions.OfFamily(ecs.DefinitionID{Family: family})
 	}
 	return func(yield func(ecs.DefinitionID) bool) {
 		for d := range all {
@@ -220,7 +232,7 @@ func (a *API) ListTaskDefinitionFamilies(_ context.Context, in *sdk.ListTaskDefi
 	t := &a.Store.View().Tables
 	names := func(yield func(string) bool) {
 		for f := range t.Families.All() {
-			if !strings.HasPrefix(f.Name, prefix) || !familyHas(t, f.Name, in.Status) {
+			if f.LastRevision == 0 || !strings.HasPrefix(f.Name, prefix) || !familyHas(t, f.Name, in.Status) {
 				continue
 			}
 			if !yield(f.Name) {
@@ -233,7 +245,7 @@ func (a *API) ListTaskDefinitionFamilies(_ context.Context, in *sdk.ListTaskDefi
 }
 
 func familyHas(t *state.Tables, family string, status types.TaskDefinitionFamilyStatus) bool {
-	active := t.Definitions.LatestActive(family) != nil
+	active := t.Definitions.LatestActive(ecs.DefinitionID{Family: family}) != nil
 	switch status {
 	case "", types.TaskDefinitionFamilyStatusActive:
 		return active

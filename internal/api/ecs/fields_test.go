@@ -68,6 +68,11 @@ var used = map[reflect.Type]string{
 	// Fields of definitions are stored, given back and, if an agent cannot do them, refused at placement or by the agent.
 	reflect.TypeFor[sdk.RegisterTaskDefinitionInput](): "ContainerDefinitions Family Cpu EnableFaultInjection EphemeralStorage ExecutionRoleArn " +
 		"InferenceAccelerators IpcMode Memory NetworkMode PidMode PlacementConstraints ProxyConfiguration RequiresCompatibilities RuntimePlatform Tags TaskRoleArn Volumes",
+	// Fields of daemons' definitions are those of definitions, but for logDriverVolumeConfiguration, which is refused.
+	reflect.TypeFor[sdk.RegisterDaemonTaskDefinitionInput](): "ContainerDefinitions Family Cpu ExecutionRoleArn IpcMode Memory PidMode Tags TaskRoleArn Volumes",
+	reflect.TypeFor[sdk.DescribeDaemonTaskDefinitionInput](): "DaemonTaskDefinition",
+	reflect.TypeFor[sdk.ListDaemonTaskDefinitionsInput]():    "Family FamilyPrefix MaxResults NextToken Revision Sort Status",
+	reflect.TypeFor[sdk.DeleteDaemonTaskDefinitionInput]():   "DaemonTaskDefinition",
 	// The signature of the document is AWS's and cannot be checked here.
 	reflect.TypeFor[sdk.RegisterContainerInstanceInput](): "Attributes Cluster ContainerInstanceArn InstanceIdentityDocument " +
 		"InstanceIdentityDocumentSignature PlatformDevices Tags TotalResources VersionInfo",

@@ -109,6 +109,8 @@ const (
 	kindServiceDeployment = "service-deployment"
 	kindServiceRevision   = "service-revision"
 	kindTaskSet           = "task-set"
+
+	kindDaemonDefinition = "daemon-task-definition"
 )
 
 // task finds a task of a cluster by id or ARN; nil if there is none.
@@ -156,12 +158,18 @@ func (a *API) missingARN(ref, kind, cluster string) *string {
 
 // definitionRef reads FAMILY, FAMILY:REVISION or an ARN; the revision is 0 if none is given.
 func (a *API) definitionRef(ref *string) (ecs.DefinitionID, error) {
+	return a.definitionRefOf(kindDefinition, ref)
+}
+
+// definitionRefOf is definitionRef for ARNs of a kind.
+func (a *API) definitionRefOf(kind string, ref *string) (ecs.DefinitionID, error) {
+	what := map[string]string{kindDefinition: "Task definition", kindDaemonDefinition: "Daemon task definition"}[kind]
 	s := str(ref)
 	if s == "" {
-		return ecs.DefinitionID{}, fault.New(fault.Client, "Task definition should not be null or empty.")
+		return ecs.DefinitionID{}, fault.New(fault.Client, "%s should not be null or empty.", what)
 	}
 	if isARN(s) {
-		arn, err := a.arn(s, kindDefinition)
+		arn, err := a.arn(s, kind)
 		if err != nil {
 			return ecs.DefinitionID{}, err
 		}
@@ -169,19 +177,20 @@ func (a *API) definitionRef(ref *string) (ecs.DefinitionID, error) {
 	}
 	family, revision, _ := strings.Cut(s, ":")
 	if !familyName.MatchString(family) {
-		return ecs.DefinitionID{}, fault.New(fault.Client, "Invalid task definition identifier: %s", s)
+		return ecs.DefinitionID{}, fault.New(fault.Client, "Invalid %s identifier: %s", strings.ToLower(what), s)
 	}
 	id, err := ecs.ParseDefinitionID(s)
 	if err != nil {
 		return id, fault.New(fault.InvalidParameter, "Invalid revision number. Number: %s", revision)
 	}
+	id.Daemon = kind == kindDaemonDefinition
 	return id, nil
 }
 
 // definition finds a revision, the latest ACTIVE one where none is named; nil if there is none.
 func definition(t *state.Tables, id ecs.DefinitionID) *ecs.TaskDefinition {
 	if id.Revision == 0 {
-		return t.Definitions.LatestActive(id.Family)
+		return t.Definitions.LatestActive(id)
 	}
 	return t.Definitions.Get(id)
 }

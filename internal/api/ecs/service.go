@@ -43,6 +43,11 @@ func (a *API) Register(s *wire.Service) {
 	wire.Handle(s, "ListTaskDefinitions", a.ListTaskDefinitions)
 	wire.Handle(s, "ListTaskDefinitionFamilies", a.ListTaskDefinitionFamilies)
 
+	wire.Handle(s, "RegisterDaemonTaskDefinition", a.RegisterDaemonTaskDefinition)
+	wire.Handle(s, "DescribeDaemonTaskDefinition", a.DescribeDaemonTaskDefinition)
+	wire.Handle(s, "ListDaemonTaskDefinitions", a.ListDaemonTaskDefinitions)
+	wire.Handle(s, "DeleteDaemonTaskDefinition", a.DeleteDaemonTaskDefinition)
+
 	wire.Handle(s, "RegisterContainerInstance", a.RegisterContainerInstance)
 	s.KeepExtra("RegisterContainerInstance")
 	wire.Handle(s, "DescribeContainerInstances", a.DescribeContainerInstances)

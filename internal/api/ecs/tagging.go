@@ -224,8 +224,9 @@ func (a *API) tagged(t *state.Tables, arn ecs.ARN) (r taggedResource, err error)
 			return r, fault.New(fault.InvalidParameter, "The specified cluster is inactive. Specify an active cluster and try again.")
 		}
 		return r, nil
-	case kindDefinition:
+	case kindDefinition, kindDaemonDefinition:
 		id, err := ecs.ParseDefinitionID(arn.Resource)
+		id.Daemon = arn.Type == kindDaemonDefinition
 		if err == nil && id.Revision > 0 {
 			r.definition = t.Definitions.Get(id)
 		}

@@ -1,5 +1,6 @@
-// Package definitions removes the task definition revisions that are DELETE_IN_PROGRESS once no task and no service refers to them. It alone
-// deletes revisions; the family's last number stays, so that none is given twice.
+// Package definitions removes the task definition revisions that are DELETE_IN_PROGRESS once no task and no service refers to them. Those of
+// daemons are DELETED for an hour first, as ECS's waiters look for that. It alone deletes revisions; the family's last number stays, so
+// that none is given twice.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html
 package definitions
 
@@ -39,15 +40,27 @@ func interested(c *state.Commit) bool {
 	return false
 }
 
-// Plan deletes the revisions that are to go and that nothing refers to.
-func Plan(_ ecs.Millis, t *state.Tables) ([]loop.Change, ecs.Millis) {
-	var changes []loop.Change
+// keepDeleted is how long a daemon's revision is shown as DELETED.
+const keepDeleted = time.Hour
+
+// Plan deletes the revisions that are to go and that nothing refers to, and wakes when the next DELETED one goes.
+func Plan(now ecs.Millis, t *state.Tables) (changes []loop.Change, wake ecs.Millis) {
 	for d := range t.Definitions.Deleting() {
-		if !inUse(t, d.ID()) {
+		switch {
+		case d.DeletedAt != nil:
+			if due := ecs.MillisOf(d.DeletedAt.Add(keepDeleted)); due <= now {
+				changes = append(changes, remove(d.ID()))
+			} else if wake == 0 || due < wake {
+				wake = due
+			}
+		case inUse(t, d.ID()):
+		case d.Daemon:
+			changes = append(changes, deleted(d.ID(), now))
+		default:
 			changes = append(changes, remove(d.ID()))
 		}
 	}
-	return changes, 0
+	return changes, wake
 }
 
 func inUse(t *state.Tables, id ecs.DefinitionID) bool {
@@ -70,9 +83,22 @@ func inUse(t *state.Tables, id ecs.DefinitionID) bool {
 
 func remove(id ecs.DefinitionID) loop.Change {
 	return func(tx *state.Tx) error {
-		if d := tx.Definitions.Get(id); d != nil && d.Status == ecs.DefinitionDeleteInProgress && !inUse(&tx.Tables, id) {
+		if d := tx.Definitions.Get(id); d != nil && (d.Status == ecs.DefinitionDeleteInProgress || d.Status == ecs.DefinitionDeleted) && !inUse(&tx.Tables, id) {
 			tx.Definitions.Delete(id)
 		}
+		return nil
+	}
+}
+
+func deleted(id ecs.DefinitionID, now ecs.Millis) loop.Change {
+	return func(tx *state.Tx) error {
+		old := tx.Definitions.Get(id)
+		if old == nil || old.Status != ecs.DefinitionDeleteInProgress || inUse(&tx.Tables, id) {
+			return nil
+		}
+		d, at := *old, now.Time()
+		d.Status, d.DeletedAt = ecs.DefinitionDeleted, &at
+		tx.Definitions.Put(&d)
 		return nil
 	}
 }

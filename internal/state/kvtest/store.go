@@ -57,6 +57,9 @@ func Rows(t *state.Tables) map[string]any {
 	for v := range t.Definitions.All() {
 		rows["definition "+v.ID().String()] = v
 	}
+	for v := range t.Definitions.AllDaemon() {
+		rows["daemon definition "+v.ID().String()] = v
+	}
 	for v := range t.Families.All() {
 		rows["family "+v.Name] = v
 	}
