@@ -13,6 +13,7 @@ import (
 	"roadstead.dev/roadstead/internal/admission"
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
 	logsapi "roadstead.dev/roadstead/internal/api/logs"
+	"roadstead.dev/roadstead/internal/control/daemons"
 	"roadstead.dev/roadstead/internal/control/definitions"
 	"roadstead.dev/roadstead/internal/control/deploy"
 	"roadstead.dev/roadstead/internal/control/hooks"
@@ -43,11 +44,13 @@ type plane struct {
 	execs *execlink.Broker
 	desk  *admission.Desk
 	// agents is rung when one connects.
-	agents  loop.Bell
-	large   loop.Large
-	handler http.Handler
-	limits  state.Limits
-	events  deliver.Config
+	agents loop.Bell
+	// newcomers is the daemons' bell, rung as agents is.
+	newcomers loop.Bell
+	large     loop.Large
+	handler   http.Handler
+	limits    state.Limits
+	events    deliver.Config
 }
 
 // foundation is what a control plane stands on: where it keeps what it knows, and whom it knows.
@@ -142,6 +145,7 @@ func newPlane(ctx context.Context, cfg Config, base foundation) (_ *plane, err e
 	}
 	p.links = nodelink.New(nodelink.Config{Store: p.store, Place: cfg.Place, Auth: srv, Agent: agentKey, Lend: lender(base.ring), AgentRelease: cfg.Settings.AgentRelease, Exec: p.execs, Placing: p.large.Applying, Log: cfg.Log, Joined: func(id ecs.InstanceID) {
 		p.agents.Ring(id.String())
+		p.newcomers.Ring(id.String())
 		if base.joined != nil {
 			base.joined(id)
 		}
@@ -197,6 +201,11 @@ func (p *plane) parts() []part {
 			return deploy.Run(ctx, deploy.Config{
 				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, Agents: &p.agents, MaxTasks: p.maxTasks(), Large: &p.large,
 				Subnets: p.cfg.Settings.subnets(p.cfg.Place), Log: p.cfg.Log,
+			})
+		}},
+		{"daemons", func(ctx context.Context) error {
+			return daemons.Run(ctx, daemons.Config{
+				Store: p.store, Connected: func(id ecs.InstanceID) bool { return p.links.Connected(id) }, Bell: &p.newcomers, MaxTasks: p.maxTasks(), Log: p.cfg.Log,
 			})
 		}},
 		{"lost instances", func(ctx context.Context) error {

@@ -32,6 +32,8 @@ const (
 	TypeInstance   = "ECS Container Instance State Change"
 	TypeService    = "ECS Service Action"
 	TypeDeployment = "ECS Deployment State Change"
+	TypeDaemon     = "ECS Daemon Service Action"
+	TypeRollout    = "ECS Daemon Deployment State Change"
 	TypeScheduled  = "Scheduled Event"
 )
 

@@ -90,12 +90,21 @@ func TestGolden(t *testing.T) {
 			tx.Services.Put(&ecs.Service{Cluster: "default", Name: "web", Status: ecs.ServiceActive, Deployments: []ecs.Deployment{
 				{ID: "ecs-svc/123", RolloutState: ecs.RolloutFailed, RolloutStateReason: "ECS deployment circuit breaker: tasks failed to start.", UpdatedAt: 1700000005000}}})
 		},
+		"daemon-deployment": func(tx *state.Tx) {
+			tx.DaemonDeployments.Put(&ecs.DaemonDeployment{Cluster: "default", Daemon: "agent", ID: "0EYSiB0qap8xf0N76FsbEg", Target: "4980306466373577095",
+				Status: ecs.ServiceDeploymentRollbackFailed, UpdatedAt: 1700000006000})
+		},
+		"daemon-unplaced": func(tx *state.Tx) {
+			tx.DaemonRevisions.Put(&ecs.DaemonRevision{Cluster: "default", Daemon: "agent", ID: "4980306466373577095", Definition: ecs.DefinitionID{Family: "collector", Revision: 3, Daemon: true}})
+			tx.Daemons.Put(&ecs.Daemon{Cluster: "default", Name: "agent", Status: ecs.DaemonActive, Revisions: []string{"4980306466373577095"},
+				Unplaced: &ecs.DaemonUnplaced{Instance: instance.ID, Reason: "RESOURCE:CPU", At: 1700000007000}})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
 			change(t, s, func(tx *state.Tx) {
 				tx.Definitions.Put(&ecs.TaskDefinition{Family: "web", Revision: 2, ContainerDefinitions: []ecs.ContainerDefinition{{Name: "a", Image: "httpd", Cpu: 128, Memory: ptr(int32(64))}}})
-				if name == "task" {
+				if name == "task" || name == "daemon-unplaced" {
 					tx.Instances.Put(&instance)
 				}
 			})
@@ -128,6 +137,45 @@ func TestGolden(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestDaemonTaskImpaired tells once of a daemon's task that did not come to run.
+func TestDaemonTaskImpaired(t *testing.T) {
+	s := start(t)
+	task := ecs.Task{ID: ecs.TaskID{1}, Cluster: "c", Group: "daemon:agent", StartedBy: "ecs-daemon/7", Instance: ecs.InstanceID{2}, LastStatus: ecs.TaskPending, Version: 1}
+	change(t, s, func(tx *state.Tx) {
+		tx.EventRules.Put(rule(`{"detail-type":["ECS Daemon Service Action"]}`))
+		tx.Instances.Put(&ecs.Instance{ID: ecs.InstanceID{2}, Cluster: "c", CapacityProvider: "machines"})
+		tx.DaemonRevisions.Put(&ecs.DaemonRevision{Cluster: "c", Daemon: "agent", ID: "7", Definition: ecs.DefinitionID{Family: "collector", Revision: 3, Daemon: true}})
+		tx.Tasks.Put(&task)
+	})
+	ended := task
+	ended.LastStatus, ended.StoppedAt, ended.StopCode, ended.StoppedReason, ended.Version = ecs.TaskStopped, 1700000003000, ecs.StopTaskFailedToStart, "CannotPullContainerError: no", 2
+	change(t, s, func(tx *state.Tx) { tx.Tasks.Put(&ended) })
+	again := ended
+	again.Version = 3
+	change(t, s, func(tx *state.Tx) { tx.Tasks.Put(&again) })
+	got := told(t, s)
+	if len(got) != 1 {
+		t.Fatalf("%d events: %v", len(got), got)
+	}
+	var e struct {
+		Resources []string
+		Detail    map[string]string
+	}
+	if err := json.Unmarshal([]byte(got[0]), &e); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"eventType": "WARNING", "eventName": "DAEMON_TASK_START_IMPAIRED", "failureType": "TASK_FAILED_TO_RUN", "clusterArn": place.ClusterARN("c"),
+		"containerInstanceArn": place.InstanceARN("c", task.Instance), "taskArn": place.TaskARN("c", task.ID), "capacityProviderName": "machines",
+		"daemonArn": place.DaemonARN("c", "agent"), "daemonRevisionArn": place.DaemonRevisionARN("c", "agent", "7"),
+		"daemonTaskDefinitionArn": "arn:aws:ecs:us-west-2:111122223333:daemon-task-definition/collector:3", "createdAt": "2023-11-14T22:13:23.000Z",
+		"reason": "Task failed to reach RUNNING status: CannotPullContainerError: no",
+	}
+	if d := cmp.Diff(want, e.Detail); d != "" || len(e.Resources) != 1 {
+		t.Error(d, e.Resources)
 	}
 }
 

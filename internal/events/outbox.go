@@ -17,7 +17,9 @@ const (
 	instances
 	services
 	deployments
-	all = tasks | instances | services | deployments
+	daemons
+	rollouts
+	all = tasks | instances | services | deployments | daemons | rollouts
 )
 
 // Outbox notes what Updates have to tell the rules there are. Its method Note is state.Config.Outbox.
@@ -49,7 +51,7 @@ func NewOutbox(place ecs.Place, now func() time.Time) *Outbox {
 
 // Note puts what a rule may want to hear of an update's changes into the outbox, as one record.
 func (o *Outbox) Note(tx *state.Tx, c *state.Commit) {
-	if len(c.Tasks)+len(c.Instances)+len(c.Services)+len(c.ServiceEvents) == 0 {
+	if len(c.Tasks)+len(c.Instances)+len(c.Services)+len(c.ServiceEvents)+len(c.Daemons)+len(c.DaemonDeployments) == 0 {
 		return
 	}
 	want := o.want(tx.EventRules)
@@ -73,6 +75,12 @@ func (o *Outbox) Note(tx *state.Tx, c *state.Commit) {
 	}
 	if want&deployments != 0 {
 		out = o.deployments(out, c.Services, at)
+	}
+	if want&daemons != 0 {
+		out = o.impaired(out, tx, c)
+	}
+	if want&rollouts != 0 {
+		out = o.rollouts(out, c.DaemonDeployments)
 	}
 	o.put(tx, at, out)
 }
@@ -161,7 +169,7 @@ func mayMatch(r *state.EventRule) kinds {
 		return 0
 	}
 	var k kinds
-	for bit, name := range map[kinds]string{tasks: TypeTask, instances: TypeInstance, services: TypeService, deployments: TypeDeployment} {
+	for bit, name := range map[kinds]string{tasks: TypeTask, instances: TypeInstance, services: TypeService, deployments: TypeDeployment, daemons: TypeDaemon, rollouts: TypeRollout} {
 		if mayBe(p.DetailType, name) {
 			k |= bit
 		}

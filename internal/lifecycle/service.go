@@ -15,8 +15,12 @@ const ShortRun ecs.Millis = 10_000
 // throttle of launches go by the count, which is in the same update as the end and so counted once.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 func noteEnd(tx *state.Tx, task *ecs.Task) {
+	if daemon, ok := ecs.DaemonOfGroup(task.Group); ok {
+		noteDaemonEnd(tx, daemon, task)
+		return
+	}
 	name, ok := ecs.ServiceOfGroup(task.Group)
-	if !ok || !launchFailed(tx, task) {
+	if !ok || !LaunchFailed(&tx.Tables, task) {
 		return
 	}
 	old := tx.Services.Get(task.Cluster + "/" + name)
@@ -39,14 +43,15 @@ func noteEnd(tx *state.Tx, task *ecs.Task) {
 	tx.Services.Put(&s)
 }
 
-func launchFailed(tx *state.Tx, task *ecs.Task) bool {
+// LaunchFailed tells whether a task that has stopped did not come to run, or ended with an exit code that is not zero within ShortRun.
+func LaunchFailed(t *state.Tables, task *ecs.Task) bool {
 	if task.StopCode == ecs.StopTaskFailedToStart {
 		return true
 	}
 	if task.StopCode != ecs.StopEssentialContainerExit || task.StartedAt == 0 || task.StoppedAt-task.StartedAt >= ShortRun {
 		return false
 	}
-	d := tx.Definitions.Get(task.Definition)
+	d := t.Definitions.Get(task.Definition)
 	for i := range task.Containers {
 		essential := d == nil || i >= len(d.ContainerDefinitions) || d.ContainerDefinitions[i].Essential == nil || *d.ContainerDefinitions[i].Essential
 		if code := task.Containers[i].ExitCode; essential && code != nil && *code != 0 {

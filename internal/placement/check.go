@@ -39,6 +39,14 @@ type check struct {
 	seed   uint64
 	facts  query.Facts
 	groups groupsOf
+	// daemons are the critical ones of the cluster, without which their instances take no other tasks.
+	daemons []daemon
+}
+
+// daemon is the group of a daemon's tasks, and the capacity providers of its instances.
+type daemon struct {
+	group     string
+	providers []string
 }
 
 // memberOf is a constraint; without an expression nothing meets it.
@@ -79,8 +87,48 @@ func newCheck(t *state.Tables, r Request) *check {
 	c.counts = c.distinct || c.order.instances || c.order.attributes != nil
 	c.seed = c.newSeed()
 	c.groups.check = c
+	if _, is := ecs.DaemonOfGroup(c.Group); !is {
+		c.addDaemons()
+	}
 	return c
 }
+
+func (c *check) addDaemons() {
+	for d := range c.tables.Daemons.Under(c.Cluster) {
+		if d.Status != ecs.DaemonActive || len(d.Revisions) == 0 {
+			continue
+		}
+		if r := c.tables.DaemonRevisions.Get(d.Key() + "/" + d.Revisions[0]); r != nil && r.Critical {
+			c.daemons = append(c.daemons, daemon{ecs.DaemonGroup(d.Name), r.CapacityProviders})
+		}
+	}
+}
+
+// lacksDaemon tells whether a critical daemon of an instance's does not run there.
+func (c *check) lacksDaemon(id ecs.InstanceID) bool {
+	if len(c.daemons) == 0 {
+		return false
+	}
+	i := c.tables.Instances.Get(id)
+	for _, d := range c.daemons {
+		if i != nil && slices.Contains(d.providers, i.CapacityProvider) && !c.runs(d.group, id) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *check) runs(group string, id ecs.InstanceID) bool {
+	for t := range c.tables.Tasks.OnInstance(id) {
+		if t.Group == group && t.IsWanted() && t.LastStatus == ecs.TaskRunning && t.HealthStatus != ecs.HealthUnhealthy {
+			return true
+		}
+	}
+	return false
+}
+
+// takes tells whether an instance takes tasks at this moment: its agent is there, and so are its daemons.
+func (c *check) takes(id ecs.InstanceID) bool { return c.connected(id) && !c.lacksDaemon(id) }
 
 func (c *check) addMember(expression string) {
 	m := memberOf{text: expression}
@@ -100,6 +148,8 @@ func (c *check) reason(n *candidate) string {
 	switch {
 	case !c.connected(n.instance.ID):
 		return ReasonAgent
+	case c.lacksDaemon(n.instance.ID):
+		return ReasonDaemon
 	case !c.suits(n.instance):
 		return ReasonAttribute
 	}

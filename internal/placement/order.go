@@ -151,7 +151,7 @@ func (c *check) fill(s *cells) []Placement {
 			continue
 		}
 		top := x.candidates.items[0]
-		full := !top.checked && (!c.connected(top.instance.ID) || c.devices(top) != "")
+		full := !top.checked && (!c.takes(top.instance.ID) || c.devices(top) != "")
 		if !full {
 			placed = append(placed, c.take(top))
 			for _, p := range x.paths {
@@ -222,7 +222,7 @@ func (c *check) best(r *state.Roster) *candidate {
 		}
 		top = s.heap.items[0].candidates.items[0]
 	}
-	if top.instance == nil || !c.connected(top.instance.ID) || c.devices(top) != "" {
+	if top.instance == nil || !c.takes(top.instance.ID) || c.devices(top) != "" {
 		return nil
 	}
 	return top

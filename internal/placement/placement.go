@@ -26,7 +26,9 @@ const (
 	ReasonPorts     = "RESOURCE:PORTS"
 	ReasonENI       = "RESOURCE:ENI"
 	ReasonMemberOf  = "MemberOf placement constraint unsatisfied."
-	ReasonDistinct  = "DistinctInstance placement constraint unsatisfied."
+	// ReasonDaemon is ours: a critical daemon does not run on the instance, or not yet.
+	ReasonDaemon   = "DAEMON"
+	ReasonDistinct = "DistinctInstance placement constraint unsatisfied."
 )
 
 // ReasonNoFargate is what those are told in place of failures who asked for Fargate and need not know of instances.

@@ -24,6 +24,8 @@ type Commit struct {
 	ServiceEvents      []Change[ecs.ServiceEvent]
 	ServiceDeployments []Change[ecs.ServiceDeployment]
 	ServiceRevisions   []Change[ecs.ServiceRevision]
+	Daemons            []Change[ecs.Daemon]
+	DaemonDeployments  []Change[ecs.DaemonDeployment]
 	EventRules         []Change[EventRule]
 	EventOutbox        []Change[EventRecord]
 	EventRetries       []Change[EventRetry]
@@ -123,6 +125,10 @@ func (c *Commit) add(ch change) {
 		c.ServiceDeployments = appendChange(c.ServiceDeployments, ch)
 	case serviceRevisionsTable:
 		c.ServiceRevisions = appendChange(c.ServiceRevisions, ch)
+	case daemonsTable:
+		c.Daemons = appendChange(c.Daemons, ch)
+	case daemonDeploymentsTable:
+		c.DaemonDeployments = appendChange(c.DaemonDeployments, ch)
 	case eventRulesTable:
 		c.EventRules = appendChange(c.EventRules, ch)
 	case eventOutboxTable:

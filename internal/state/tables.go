@@ -27,6 +27,10 @@ type Tables struct {
 	// ServiceDeployments and ServiceRevisions are by CLUSTER/SERVICE/ID, those of the past included.
 	ServiceDeployments *Records[ecs.ServiceDeployment]
 	ServiceRevisions   *Records[ecs.ServiceRevision]
+	// Daemons are by CLUSTER/NAME, DaemonRevisions and DaemonDeployments by CLUSTER/DAEMON/ID.
+	Daemons           *Records[ecs.Daemon]
+	DaemonRevisions   *Records[ecs.DaemonRevision]
+	DaemonDeployments *Records[ecs.DaemonDeployment]
 	// Secrets and Parameters are by name, their values by name and version; only the values are secret, and are encrypted.
 	Secrets         *Records[secrets.Secret]
 	SecretValues    *Records[secrets.SecretValue]
@@ -92,6 +96,9 @@ const (
 	eventBusesTable
 	eventConnectionsTable
 	eventDestinationsTable
+	daemonsTable
+	daemonRevisionsTable
+	daemonDeploymentsTable
 	tableCount
 )
 
@@ -123,6 +130,9 @@ var (
 	}
 	serviceDeployments = recordKind[ecs.ServiceDeployment]{id: serviceDeploymentsTable, first: "service-deployments", key: (*ecs.ServiceDeployment).Key}
 	serviceRevisions   = recordKind[ecs.ServiceRevision]{id: serviceRevisionsTable, first: "service-revisions", key: (*ecs.ServiceRevision).Key}
+	daemons            = recordKind[ecs.Daemon]{id: daemonsTable, first: "daemons", key: (*ecs.Daemon).Key}
+	daemonRevisions    = recordKind[ecs.DaemonRevision]{id: daemonRevisionsTable, first: "daemon-revisions", key: (*ecs.DaemonRevision).Key}
+	daemonDeployments  = recordKind[ecs.DaemonDeployment]{id: daemonDeploymentsTable, first: "daemon-deployments", key: (*ecs.DaemonDeployment).Key}
 	secretRecords      = recordKind[secrets.Secret]{id: secretsTable, first: "secrets", key: (*secrets.Secret).Key}
 	secretValues       = recordKind[secrets.SecretValue]{id: secretValuesTable, first: "secret-values", key: (*secrets.SecretValue).Key}
 	parameters         = recordKind[secrets.Parameter]{id: parametersTable, first: "parameters", key: (*secrets.Parameter).Key}
@@ -162,6 +172,9 @@ func newTables(w *writer) *Tables {
 		ServiceEvents:      newRecords(w, serviceEvents),
 		ServiceDeployments: newRecords(w, serviceDeployments),
 		ServiceRevisions:   newRecords(w, serviceRevisions),
+		Daemons:            newRecords(w, daemons),
+		DaemonRevisions:    newRecords(w, daemonRevisions),
+		DaemonDeployments:  newRecords(w, daemonDeployments),
 		Secrets:            newRecords(w, secretRecords),
 		SecretValues:       newRecords(w, secretValues),
 		Parameters:         newRecords(w, parameters),
@@ -196,6 +209,9 @@ func (t *Tables) copy(w *writer) *Tables {
 		ServiceEvents:      t.ServiceEvents.copy(w),
 		ServiceDeployments: t.ServiceDeployments.copy(w),
 		ServiceRevisions:   t.ServiceRevisions.copy(w),
+		Daemons:            t.Daemons.copy(w),
+		DaemonRevisions:    t.DaemonRevisions.copy(w),
+		DaemonDeployments:  t.DaemonDeployments.copy(w),
 		Secrets:            t.Secrets.copy(w),
 		SecretValues:       t.SecretValues.copy(w),
 		Parameters:         t.Parameters.copy(w),
@@ -228,6 +244,9 @@ func (t *Tables) table(id tableID) anyTable {
 		serviceEventsTable:      t.ServiceEvents,
 		serviceDeploymentsTable: t.ServiceDeployments,
 		serviceRevisionsTable:   t.ServiceRevisions,
+		daemonsTable:            t.Daemons,
+		daemonRevisionsTable:    t.DaemonRevisions,
+		daemonDeploymentsTable:  t.DaemonDeployments,
 		secretsTable:            t.Secrets,
 		secretValuesTable:       t.SecretValues,
 		parametersTable:         t.Parameters,

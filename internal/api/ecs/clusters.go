@@ -185,6 +185,9 @@ func (a *API) DeleteCluster(ctx context.Context, in *sdk.DeleteClusterInput) (*s
 		if s := servicesOf(&tx.Tables, c.Name); s.activeAll+s.drainingAll > 0 {
 			return fault.New(fault.ClusterHasServices, "The Cluster cannot be deleted while Services are active.")
 		}
+		for range tx.Daemons.Under(c.Name) {
+			return fault.New(fault.ClusterHasServices, "The Cluster cannot be deleted while Daemons are active.")
+		}
 		c.Status = ecs.ClusterInactive
 		c.CapacityProviders, c.DefaultCapacityProviderStrategy = nil, nil
 		out = a.wireCluster(&tx.Tables, c, nil)

@@ -73,6 +73,16 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.DescribeDaemonTaskDefinitionInput](): "DaemonTaskDefinition",
 	reflect.TypeFor[sdk.ListDaemonTaskDefinitionsInput]():    "Family FamilyPrefix MaxResults NextToken Revision Sort Status",
 	reflect.TypeFor[sdk.DeleteDaemonTaskDefinitionInput]():   "DaemonTaskDefinition",
+	reflect.TypeFor[sdk.CreateDaemonInput](): "CapacityProviderArns ClientToken ClusterArn Critical DaemonName DaemonTaskDefinitionArn DeploymentConfiguration " +
+		"EnableECSManagedTags EnableExecuteCommand PropagateTags Tags",
+	reflect.TypeFor[sdk.UpdateDaemonInput](): "CapacityProviderArns Critical DaemonArn DaemonTaskDefinitionArn DeploymentConfiguration " +
+		"EnableECSManagedTags EnableExecuteCommand PropagateTags",
+	reflect.TypeFor[sdk.DeleteDaemonInput]():              "DaemonArn",
+	reflect.TypeFor[sdk.DescribeDaemonInput]():            "DaemonArn",
+	reflect.TypeFor[sdk.ListDaemonsInput]():               "CapacityProviderArns ClusterArn MaxResults NextToken",
+	reflect.TypeFor[sdk.DescribeDaemonRevisionsInput]():   "DaemonRevisionArns",
+	reflect.TypeFor[sdk.ListDaemonDeploymentsInput]():     "CreatedAt DaemonArn MaxResults NextToken Status",
+	reflect.TypeFor[sdk.DescribeDaemonDeploymentsInput](): "DaemonDeploymentArns",
 	// The signature of the document is AWS's and cannot be checked here.
 	reflect.TypeFor[sdk.RegisterContainerInstanceInput](): "Attributes Cluster ContainerInstanceArn InstanceIdentityDocument " +
 		"InstanceIdentityDocumentSignature PlatformDevices Tags TotalResources VersionInfo",
@@ -82,7 +92,7 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.ExecuteCommandInput](): "Command Interactive Task Cluster Container",
 	reflect.TypeFor[sdk.StartTaskInput](): "ContainerInstances TaskDefinition Cluster EnableECSManagedTags EnableExecuteCommand Group NetworkConfiguration " +
 		"Overrides PropagateTags ReferenceId StartedBy Tags VolumeConfigurations",
-	reflect.TypeFor[sdk.ListTasksInput](): "Cluster ContainerInstance DesiredStatus Family LaunchType MaxResults NextToken ServiceName StartedBy",
+	reflect.TypeFor[sdk.ListTasksInput](): "Cluster ContainerInstance DesiredStatus Family LaunchType MaxResults NextToken ServiceName StartedBy DaemonName",
 	// Which agent asks makes no difference: all have one endpoint.
 	reflect.TypeFor[sdk.DiscoverPollEndpointInput]():       "Cluster ContainerInstance",
 	reflect.TypeFor[sdk.SubmitTaskStateChangeInput]():      "Attachments Cluster Containers ExecutionStoppedAt ManagedAgents PullStartedAt PullStoppedAt Reason Status Task",
@@ -123,10 +133,10 @@ func TestNoFieldIsIgnored(t *testing.T) {
 }
 
 func TestRefuseNamesTheField(t *testing.T) {
-	if err := refuse(&sdk.ListTasksInput{DaemonName: new("d")}); err == nil || err.Error() != "UnsupportedFeatureException: daemonName is not supported yet." {
+	if err := refuse(&sdk.CreateServiceInput{Role: new("r")}); err == nil || err.Error() != "UnsupportedFeatureException: role is not supported yet." {
 		t.Errorf("got %v", err)
 	}
-	if err := refuse(&sdk.ListTasksInput{}); err != nil {
+	if err := refuse(&sdk.CreateServiceInput{}); err != nil {
 		t.Errorf("got %v", err)
 	}
 }

@@ -110,7 +110,10 @@ const (
 	kindServiceRevision   = "service-revision"
 	kindTaskSet           = "task-set"
 
+	kindDaemon           = "daemon"
 	kindDaemonDefinition = "daemon-task-definition"
+	kindDaemonDeployment = "daemon-deployment"
+	kindDaemonRevision   = "daemon-revision"
 )
 
 // task finds a task of a cluster by id or ARN; nil if there is none.

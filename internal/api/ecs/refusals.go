@@ -64,9 +64,6 @@ var refusals = map[reflect.Type][]refusal{
 	reflect.TypeFor[sdk.ListServicesInput](): {
 		{"ResourceManagementType", fault.Unsupported, notYet},
 	},
-	reflect.TypeFor[sdk.ListTasksInput](): {
-		{"DaemonName", fault.Unsupported, notYet},
-	},
 }
 
 // refusalPlan is the table with names looked up.

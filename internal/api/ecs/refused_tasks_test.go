@@ -99,7 +99,10 @@ var refusedTasks = []refused{
 	}, "InvalidParameterException: startedBy must be the only filter."},
 	{"list daemon", func(f *fixture) error {
 		return only(f.ListTasks(f.ctx, &sdk.ListTasksInput{DaemonName: aws.String("x")}))
-	}, "UnsupportedFeatureException: daemonName is not supported yet."},
+	}, "DaemonNotFoundException: Daemon not found."},
+	{"run in a daemon's group", func(f *fixture) error {
+		return only(f.RunTask(f.ctx, &sdk.RunTaskInput{TaskDefinition: aws.String("sleep"), Group: aws.String("daemon:x")}))
+	}, "InvalidParameterException: Invalid namespace for group."},
 	{"submit unknown", func(f *fixture) error {
 		return only(f.SubmitTaskStateChange(f.ctx, &sdk.SubmitTaskStateChangeInput{Task: aws.String(someTask), Status: aws.String("RUNNING")}))
 	}, "InvalidParameterException: The referenced task was not found."},

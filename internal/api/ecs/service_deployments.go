@@ -69,8 +69,19 @@ func deploymentFilter(in *sdk.ListServiceDeploymentsInput) (func(*ecs.ServiceDep
 			return nil, fault.New(fault.InvalidParameter, "Invalid status: %q.", string(s))
 		}
 	}
+	within, err := createdWithin(in.CreatedAt)
+	if err != nil {
+		return nil, err
+	}
+	return func(d *ecs.ServiceDeployment) bool {
+		return (len(in.Status) == 0 || slices.Contains(in.Status, types.ServiceDeploymentStatus(d.Status))) && within(d.CreatedAt)
+	}, nil
+}
+
+// createdWithin reads when what is listed was created.
+func createdWithin(c *types.CreatedAt) (func(ecs.Millis) bool, error) {
 	var after, before ecs.Millis
-	if c := in.CreatedAt; c != nil {
+	if c != nil {
 		if c.After != nil {
 			after = ecs.MillisOf(*c.After)
 		}
@@ -81,10 +92,7 @@ func deploymentFilter(in *sdk.ListServiceDeploymentsInput) (func(*ecs.ServiceDep
 	if before != 0 && after > before {
 		return nil, fault.New(fault.InvalidParameter, "createdAt: after should not be later than before.")
 	}
-	return func(d *ecs.ServiceDeployment) bool {
-		return (len(in.Status) == 0 || slices.Contains(in.Status, types.ServiceDeploymentStatus(d.Status))) &&
-			d.CreatedAt >= after && (before == 0 || d.CreatedAt <= before)
-	}, nil
+	return func(at ecs.Millis) bool { return at >= after && (before == 0 || at <= before) }, nil
 }
 
 func statuses(in []types.ServiceDeploymentStatus) []string {
@@ -96,9 +104,9 @@ func statuses(in []types.ServiceDeploymentStatus) []string {
 }
 
 // deploymentMark orders deployments by their creation.
-func deploymentMark(d *ecs.ServiceDeployment) string {
-	return fmt.Sprintf("%016d/%s", d.CreatedAt, d.ID)
-}
+func deploymentMark(d *ecs.ServiceDeployment) string { return historyMark(d.CreatedAt, d.ID) }
+
+func historyMark(created ecs.Millis, id string) string { return fmt.Sprintf("%016d/%s", created, id) }
 
 // newestFirst gives a service's deployments that are wanted. Those of one of its name that was deleted before are not its.
 func newestFirst(t *state.Tables, s *ecs.Service, wanted func(*ecs.ServiceDeployment) bool) iter.Seq[*ecs.ServiceDeployment] {
@@ -112,9 +120,11 @@ func newestFirst(t *state.Tables, s *ecs.Service, wanted func(*ecs.ServiceDeploy
 	return slices.Values(all)
 }
 
-// historyARNs reads the ARNs of service deployments or revisions.
+// historyARNs reads the ARNs of deployments or revisions of services or daemons.
 func (a *API) historyARNs(arns []string, kind string) ([]ecs.ARN, error) {
-	what := map[string]string{kindServiceDeployment: "Service deployment", kindServiceRevision: "Service revision"}[kind]
+	what := map[string]string{
+		kindServiceDeployment: "Service deployment", kindServiceRevision: "Service revision", kindDaemonDeployment: "Daemon deployment", kindDaemonRevision: "Daemon revision",
+	}[kind]
 	switch n := len(arns); {
 	case n == 0:
 		return nil, fault.New(fault.InvalidParameter, "%s ARNs cannot be empty.", what)
@@ -198,13 +208,13 @@ func (a *API) wireRevisionCounts(d *ecs.ServiceDeployment, c ecs.RevisionCounts)
 }
 
 // monitor is the state of what watches over a deployment.
-func monitor(enabled, triggered bool, d *ecs.ServiceDeployment) types.ServiceDeploymentRollbackMonitorsStatus {
+func monitor(enabled, triggered bool, s ecs.ServiceDeploymentStatus) types.ServiceDeploymentRollbackMonitorsStatus {
 	switch {
 	case !enabled:
 		return types.ServiceDeploymentRollbackMonitorsStatusDisabled
 	case triggered:
 		return types.ServiceDeploymentRollbackMonitorsStatusTriggered
-	case d.Status.Ongoing():
+	case s.Ongoing():
 		return types.ServiceDeploymentRollbackMonitorsStatusMonitoring
 	}
 	return types.ServiceDeploymentRollbackMonitorsStatusMonitoringComplete
@@ -213,7 +223,7 @@ func monitor(enabled, triggered bool, d *ecs.ServiceDeployment) types.ServiceDep
 func wireBreaker(s *ecs.Service, d *ecs.ServiceDeployment) *types.ServiceDeploymentCircuitBreaker {
 	b := d.Configuration.CircuitBreaker
 	out := &types.ServiceDeploymentCircuitBreaker{
-		Status: monitor(b != nil && b.Enable, d.BreakerTriggered, d), FailureCount: d.FailureCount, Threshold: d.Threshold,
+		Status: monitor(b != nil && b.Enable, d.BreakerTriggered, d.Status), FailureCount: d.FailureCount, Threshold: d.Threshold,
 	}
 	if !d.Status.Ongoing() {
 		return out
@@ -233,7 +243,7 @@ func wireDeploymentAlarms(d *ecs.ServiceDeployment) *types.ServiceDeploymentAlar
 	if a == nil {
 		return nil
 	}
-	return &types.ServiceDeploymentAlarms{AlarmNames: a.AlarmNames, TriggeredAlarmNames: d.TriggeredAlarms, Status: monitor(a.Enable, len(d.TriggeredAlarms) > 0, d)}
+	return &types.ServiceDeploymentAlarms{AlarmNames: a.AlarmNames, TriggeredAlarmNames: d.TriggeredAlarms, Status: monitor(a.Enable, len(d.TriggeredAlarms) > 0, d.Status)}
 }
 
 // StopServiceDeployment asks for the end of a deployment, with or without going back to the revision before it. One that is ending

@@ -103,7 +103,7 @@ func own(tags []ecs.Tag) (n int) {
 // reservedTag tells whether a key is one that AWS alone gives and takes away.
 func reservedTag(key string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }
 
-// TagResource adds tags to a cluster, capacity provider, service, task definition, container instance or task, and changes those of the same keys.
+// TagResource adds tags to a cluster, capacity provider, service, daemon, task definition of either kind, container instance or task, and changes those of the same keys.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TagResource.html
 func (a *API) TagResource(ctx context.Context, in *sdk.TagResourceInput) (*sdk.TagResourceOutput, error) {
 	arn, err := a.taggable(in.ResourceArn)
@@ -195,6 +195,7 @@ type taggedResource struct {
 	task       *ecs.Task
 	provider   *ecs.CapacityProvider
 	service    *ecs.Service
+	daemon     *ecs.Daemon
 }
 
 func (r taggedResource) tags() []ecs.Tag {
@@ -209,6 +210,8 @@ func (r taggedResource) tags() []ecs.Tag {
 		return r.provider.Tags
 	case r.service != nil:
 		return r.service.Tags
+	case r.daemon != nil:
+		return r.daemon.Tags
 	}
 	return r.task.Tags
 }
@@ -247,10 +250,12 @@ func (a *API) tagged(t *state.Tables, arn ecs.ARN) (r taggedResource, err error)
 		if s := t.Services.Get(arn.Cluster + "/" + arn.Resource); s != nil && s.Status != ecs.ServiceInactive {
 			r.service = s
 		}
+	case kindDaemon:
+		r.daemon = t.Daemons.Get(arn.Cluster + "/" + arn.Resource)
 	default:
 		return r, fault.New(fault.InvalidParameter, "Resources of the type %s cannot be tagged.", arn.Type)
 	}
-	found := r.definition != nil || r.provider != nil || r.service != nil ||
+	found := r.definition != nil || r.provider != nil || r.service != nil || r.daemon != nil ||
 		r.instance != nil && (arn.Cluster == "" || arn.Cluster == r.instance.Cluster) ||
 		r.task != nil && (arn.Cluster == "" || arn.Cluster == r.task.Cluster)
 	if !found {
@@ -293,6 +298,10 @@ func (a *API) changeTags(tx *state.Tx, arn ecs.ARN, change func([]ecs.Tag) ([]ec
 		s := *r.service
 		s.Tags = changed
 		tx.Services.Put(&s)
+	case r.daemon != nil:
+		d := *r.daemon
+		d.Tags = changed
+		tx.Daemons.Put(&d)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (r *taskRequest) checkTexts() error {
 		return fault.New(fault.InvalidParameter, "startedBy contains invalid characters.")
 	case len(str(r.group)) > maxGroup:
 		return fault.New(fault.InvalidParameter, "group must be at most %d characters long.", maxGroup)
-	case isServiceGroup(str(r.group)):
+	case isServiceGroup(str(r.group)) || isDaemonGroup(str(r.group)):
 		return fault.New(fault.InvalidParameter, "Invalid namespace for group.")
 	case len(str(r.reference)) > maxReference:
 		return fault.New(fault.InvalidParameter, "referenceId must be at most %d characters long.", maxReference)
@@ -189,6 +189,11 @@ func (p *plan) placement(a *API, count int) placement.Request {
 		r.Attributes = execAttributes
 	}
 	return r
+}
+
+func isDaemonGroup(group string) bool {
+	_, is := ecs.DaemonOfGroup(group)
+	return is
 }
 
 func isServiceGroup(group string) bool {

@@ -89,16 +89,13 @@ func (a *API) DescribeTasks(_ context.Context, in *sdk.DescribeTasksInput) (*sdk
 // desiredStatus it lists those that are to be RUNNING; none is ever to be PENDING.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
 func (a *API) ListTasks(_ context.Context, in *sdk.ListTasksInput) (*sdk.ListTasksOutput, error) {
-	if err := refuse(in); err != nil {
-		return nil, err
-	}
 	if in.DesiredStatus != "" && !known(in.DesiredStatus) {
 		return nil, fault.New(fault.InvalidParameter, "Invalid desiredStatus: %q.", string(in.DesiredStatus))
 	}
 	if in.LaunchType != "" && !known(in.LaunchType) {
 		return nil, fault.New(fault.InvalidParameter, "Invalid launchType: %q.", string(in.LaunchType))
 	}
-	if str(in.StartedBy) != "" && (str(in.Family) != "" || str(in.ServiceName) != "" || str(in.ContainerInstance) != "" || in.LaunchType != "") {
+	if str(in.StartedBy) != "" && (str(in.Family) != "" || str(in.ServiceName) != "" || str(in.DaemonName) != "" || str(in.ContainerInstance) != "" || in.LaunchType != "") {
 		return nil, fault.New(fault.InvalidParameter, "startedBy must be the only filter.")
 	}
 	t := &a.Store.View().Tables
@@ -107,7 +104,7 @@ func (a *API) ListTasks(_ context.Context, in *sdk.ListTasksInput) (*sdk.ListTas
 		return nil, err
 	}
 	p, err := newPager(in.MaxResults, in.NextToken, "ListTasks", name, str(in.ContainerInstance), str(in.Family), str(in.StartedBy),
-		str(in.ServiceName), string(in.DesiredStatus), string(in.LaunchType))
+		str(in.ServiceName), string(in.DesiredStatus), string(in.LaunchType), str(in.DaemonName))
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +153,15 @@ func (a *API) taskFilter(t *state.Tables, in *sdk.ListTasksInput, cluster string
 			return nil, fault.New(fault.ServiceNotFound, "Service not found.")
 		}
 		f.group = ecs.ServiceGroup(s)
+	}
+	if d := str(in.DaemonName); d != "" {
+		if f.group != "" {
+			return nil, fault.New(fault.InvalidParameter, "serviceName and daemonName cannot be specified together.")
+		}
+		if t.Daemons.Get(cluster+"/"+d) == nil {
+			return nil, errNoDaemon
+		}
+		f.group = ecs.DaemonGroup(d)
 	}
 	if ref := str(in.ContainerInstance); ref != "" {
 		i, err := a.instance(t, ref, cluster)

@@ -94,7 +94,7 @@ func (a *API) PutClusterCapacityProviders(ctx context.Context, in *sdk.PutCluste
 			return err
 		}
 		for _, p := range c.CapacityProviders {
-			if !slices.Contains(providers, p) && (tx.ProviderTasks(c.Name, p) > 0 || serviceWith(&tx.Tables, c.Name, p) != "") {
+			if !slices.Contains(providers, p) && (tx.ProviderTasks(c.Name, p) > 0 || serviceWith(&tx.Tables, c.Name, p) != "" || daemonWith(&tx.Tables, c.Name, p)) {
 				return fault.New(fault.ResourceInUse, "The specified capacity provider is in use and cannot be removed.")
 			}
 		}

@@ -1,4 +1,4 @@
-// Package definitions removes the task definition revisions that are DELETE_IN_PROGRESS once no task and no service refers to them. Those of
+// Package definitions removes the task definition revisions that are DELETE_IN_PROGRESS once no task, no service and no daemon refers to them. Those of
 // daemons are DELETED for an hour first, as ECS's waiters look for that. It alone deletes revisions; the family's last number stays, so
 // that none is given twice.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html
@@ -35,7 +35,7 @@ func interested(c *state.Commit) bool {
 				return true
 			}
 		}
-		return len(c.Definitions) > 0 || len(c.Services) > 0
+		return len(c.Definitions) > 0 || len(c.Services) > 0 || len(c.Daemons) > 0
 	}
 	return false
 }
@@ -67,6 +67,13 @@ func inUse(t *state.Tables, id ecs.DefinitionID) bool {
 	for s := range t.Services.All() {
 		for i := range s.Deployments {
 			if s.Deployments[i].Definition == id {
+				return true
+			}
+		}
+	}
+	for d := range t.Daemons.All() {
+		for _, revision := range append([]string{d.Completed}, d.Revisions...) {
+			if r := t.DaemonRevisions.Get(d.Key() + "/" + revision); r != nil && r.Definition == id {
 				return true
 			}
 		}

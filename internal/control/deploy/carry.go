@@ -260,7 +260,7 @@ func (w *work) shares(p *ecs.Deployment, n int) []share {
 	have := map[string]int{}
 	total := n
 	for task := range w.tx.Tasks.StartedBy(w.s.Cluster, p.ID) {
-		if wanted(task) {
+		if task.IsWanted() {
 			have[task.CapacityProvider]++
 			total++
 		}

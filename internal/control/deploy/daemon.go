@@ -95,6 +95,9 @@ func hasOthers(t *state.Tables, id ecs.InstanceID) bool {
 		if task.LastStatus >= ecs.TaskStopped {
 			continue
 		}
+		if _, ok := ecs.DaemonOfGroup(task.Group); ok {
+			continue
+		}
 		name, ok := ecs.ServiceOfGroup(task.Group)
 		if !ok {
 			return true
@@ -119,7 +122,7 @@ func daemonTasks(t *state.Tables, s *ecs.Service, lead int) map[ecs.InstanceID]*
 				out[task.Instance] = at
 			}
 			switch {
-			case !wanted(task):
+			case !task.IsWanted():
 				at.ending = true
 			case i == lead:
 				at.primary = append(at.primary, task)
@@ -166,10 +169,10 @@ func (w *work) startDaemon(p *ecs.Deployment, instances []*ecs.Instance) error {
 	return nil
 }
 
-// unplacedDaemon tells of instances without room. An agent that is not there yet is no news: it is waited for.
+// unplacedDaemon tells of instances without room. An agent or a daemon that is not there yet is no news: it is waited for.
 func (w *work) unplacedDaemon(p *ecs.Deployment, failures []placement.Failure) {
 	for i, f := range failures {
-		if f.Reason != placement.ReasonAgent {
+		if f.Reason != placement.ReasonAgent && f.Reason != placement.ReasonDaemon {
 			w.cannotPlace(unplacedReason(p, failures[i:]))
 			return
 		}

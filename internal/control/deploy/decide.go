@@ -112,7 +112,7 @@ func count(t *state.Tables, s *ecs.Service, lead int) census {
 // findMoving finds the tasks of a deployment that must leave their instances.
 func (c *census) findMoving(t *state.Tables, cluster, deployment string) {
 	for task := range t.Tasks.StartedBy(cluster, deployment) {
-		if !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy {
+		if !task.IsWanted() || task.HealthStatus == ecs.HealthUnhealthy {
 			continue
 		}
 		if i := t.Instances.Get(task.Instance); i == nil || i.Status != ecs.InstanceDraining {
@@ -120,19 +120,10 @@ func (c *census) findMoving(t *state.Tables, cluster, deployment string) {
 		}
 		c.moving = append(c.moving, task)
 		c.draining++
-		if healthy(task) {
+		if task.IsHealthy() {
 			c.drainingHealthy++
 		}
 	}
-}
-
-func wanted(t *ecs.Task) bool {
-	return t.DesiredStatus == ecs.TaskRunning && t.LastStatus < ecs.TaskStopped
-}
-
-// healthy is state.DeploymentCounts' sense of it.
-func healthy(t *ecs.Task) bool {
-	return wanted(t) && t.LastStatus == ecs.TaskRunning && (t.HealthStatus == "" || t.HealthStatus == ecs.HealthHealthy)
 }
 
 // Bounds of a rollout: ECS rounds the minimum up and the maximum down.
@@ -233,7 +224,7 @@ func (d *decision) stopAll(t *state.Tables, s *ecs.Service, deployment string, m
 		if len(d.stops) >= most {
 			return
 		}
-		if wanted(task) {
+		if task.IsWanted() {
 			d.stops = append(d.stops, stop{task: task, why: scaling(s)})
 		}
 	}
@@ -326,7 +317,7 @@ func (d *decision) resets(now ecs.Millis, t *state.Tables, s *ecs.Service, c *ce
 	}
 	d.reset = p.ResetAt
 	for task := range t.Tasks.StartedBy(s.Cluster, p.ID) {
-		if !healthy(task) || task.StartedAt <= p.ResetAt {
+		if !task.IsHealthy() || task.StartedAt <= p.ResetAt {
 			continue
 		}
 		if good := task.StartedAt + lifecycle.ShortRun; task.HealthStatus != ecs.HealthHealthy && now < good {
@@ -399,7 +390,7 @@ func (d *decision) decideStops(now ecs.Millis, t *state.Tables, s *ecs.Service, 
 	if excess > 0 {
 		for _, task := range d.victims(now, t, s.Cluster, &s.Deployments[d.lead], c, int(excess), true, s.ZoneRebalancing == zonesEnabled) {
 			d.stops = append(d.stops, stop{task: task, why: scaling(s)})
-			if healthy(task) {
+			if task.IsHealthy() {
 				spare--
 			}
 		}
@@ -418,7 +409,7 @@ func (d *decision) decideStops(now ecs.Millis, t *state.Tables, s *ecs.Service, 
 			continue
 		}
 		for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[i].ID) {
-			if wanted(task) {
+			if task.IsWanted() {
 				spare = d.replace(now, s, task, spare)
 			}
 		}
@@ -431,7 +422,7 @@ func (d *decision) replace(now ecs.Millis, s *ecs.Service, task *ecs.Task, spare
 		sooner(&d.wake, task.ProtectedUntil)
 		return spare
 	}
-	if healthy(task) {
+	if task.IsHealthy() {
 		if spare <= 0 {
 			return spare
 		}
@@ -452,7 +443,7 @@ func (d *decision) replaceUnhealthy(t *state.Tables, s *ecs.Service, c *census) 
 		return
 	}
 	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[d.lead].ID) {
-		if wanted(task) && task.HealthStatus == ecs.HealthUnhealthy {
+		if task.IsWanted() && task.HealthStatus == ecs.HealthUnhealthy {
 			d.stops = append(d.stops, stop{task: task, why: unhealthyReason, unhealthy: true})
 		}
 	}

@@ -80,10 +80,10 @@ func keys(t *state.Tables) iter.Seq[string] {
 }
 
 // touched gives the services that a commit is about: those that changed, those whose tasks did, and where there may be room
-// now, or instances drain, those of the cluster.
+// now, or instances drain, those of the cluster. An instance may take tasks when a daemon runs there, or is not needed any more.
 func (k *controller) touched(c *state.Commit) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		freed := map[string]bool{}
+		freed, opened := map[string]bool{}, map[string]bool{}
 		for _, ch := range c.Services {
 			if ch.New != nil && !yield(ch.New.Key()) {
 				return
@@ -104,6 +104,19 @@ func (k *controller) touched(c *state.Commit) iter.Seq[string] {
 			}
 			if t.LastStatus >= ecs.TaskStopped {
 				freed[t.Cluster] = true
+			}
+			if _, ok := ecs.DaemonOfGroup(t.Group); ok && t.LastStatus == ecs.TaskRunning {
+				opened[t.Cluster] = true
+			}
+		}
+		for _, ch := range c.Daemons {
+			if ch.Old != nil {
+				opened[ch.Old.Cluster] = true
+			}
+		}
+		for cluster := range opened {
+			if !k.wakeUnplaced(cluster, yield) || !k.wakeDaemons(cluster, yield) {
+				return
 			}
 		}
 		for cluster := range freed {

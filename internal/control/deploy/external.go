@@ -109,7 +109,7 @@ func (d *externalDecision) decideSet(now ecs.Millis, t *state.Tables, s *ecs.Ser
 
 func (d *externalDecision) stopReplaced(now ecs.Millis, t *state.Tables, s *ecs.Service, set *ecs.TaskSet, c *census) {
 	for task := range t.Tasks.StartedBy(s.Cluster, set.ID) {
-		if !wanted(task) {
+		if !task.IsWanted() {
 			continue
 		}
 		switch {

@@ -16,10 +16,10 @@ func (d *decision) victims(now ecs.Millis, t *state.Tables, cluster string, of *
 	}
 	for task := range t.Tasks.StartedBy(cluster, of.ID) {
 		switch {
-		case !wanted(task) || task.HealthStatus == ecs.HealthUnhealthy || moving[task]:
+		case !task.IsWanted() || task.HealthStatus == ecs.HealthUnhealthy || moving[task]:
 		case protect && task.Protected(now):
 			sooner(&d.wake, task.ProtectedUntil)
-		case healthy(task):
+		case task.IsHealthy():
 			running = append(running, task)
 		default:
 			waiting = append(waiting, task)

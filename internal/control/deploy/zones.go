@@ -70,7 +70,7 @@ func zoneCounts(t *state.Tables, s *ecs.Service) map[string]int32 {
 		}
 	}
 	for task := range t.Tasks.StartedBy(s.Cluster, p.ID) {
-		if zone, ok := zoneOf[task.Instance]; ok && wanted(task) {
+		if zone, ok := zoneOf[task.Instance]; ok && task.IsWanted() {
 			out[zone]++
 		}
 	}

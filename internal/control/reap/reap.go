@@ -1,5 +1,5 @@
 // Package reap removes what has been over long enough: tasks that stopped an hour ago, instances that were deregistered an
-// hour ago and have no task left, client tokens that have expired or whose tasks are all gone, and the history of services: what
+// hour ago and have no task left, client tokens that have expired or whose tasks are all gone, and the history of services and daemons: what
 // is 90 days old of it, or of services that are gone, and secrets whose recovery window is over. It alone deletes them.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
 package reap
@@ -95,11 +95,14 @@ func (c *Config) Plan(now ecs.Millis, t *state.Tables) ([]loop.Change, ecs.Milli
 			changes = append(changes, deleteInstance(i.ID))
 		}
 	}
-	history, next := planHistory(now, ecs.Millis(c.KeepHistory.Milliseconds()), t)
-	if next != 0 {
-		wake = min(wake, next)
+	for _, plan := range []func(now, keep ecs.Millis, t *state.Tables) ([]loop.Change, ecs.Millis){planHistory, planDaemons} {
+		history, next := plan(now, ecs.Millis(c.KeepHistory.Milliseconds()), t)
+		changes = append(changes, history...)
+		if next != 0 {
+			wake = min(wake, next)
+		}
 	}
-	return append(changes, history...), max(wake, now+every)
+	return changes, max(wake, now+every)
 }
 
 func hasTask(t *state.Tables, id ecs.InstanceID) bool {
