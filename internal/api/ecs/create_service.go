@@ -32,7 +32,7 @@ func (a *API) CreateService(ctx context.Context, in *sdk.CreateServiceInput) (*s
 	r, err := a.readTaskRequest(taskRequest{
 		cluster: in.Cluster, definition: definition, tags: in.Tags, exec: in.EnableExecuteCommand, network: in.NetworkConfiguration,
 		launchType: in.LaunchType, strategy: in.CapacityProviderStrategy, platform: in.PlatformVersion,
-		placeConstraints: in.PlacementConstraints, placeStrategy: in.PlacementStrategy,
+		placeConstraints: in.PlacementConstraints, placeStrategy: in.PlacementStrategy, service: true, volumes: serviceVolumes(in.VolumeConfigurations),
 	})
 	if err != nil {
 		return nil, err

@@ -29,6 +29,9 @@ func createExternal(s *ecs.Service, in *sdk.CreateServiceInput, r *taskRequest) 
 			return fault.New(fault.InvalidParameter, "A %s cannot be specified on services with an EXTERNAL deployment controller. Specify it in a task set.", f.name)
 		}
 	}
+	if len(in.VolumeConfigurations) > 0 { // task sets have none
+		return fault.New(fault.InvalidParameter, "A volume configuration cannot be specified on services with an EXTERNAL deployment controller.")
+	}
 	s.Base = &ecs.Deployment{PlacementConstraints: r.constraints, PlacementStrategy: r.order, EnableExecuteCommand: r.exec}
 	return nil
 }
@@ -42,7 +45,7 @@ func updateExternal(in *sdk.UpdateServiceInput) error {
 		{"task definition", in.TaskDefinition != nil}, {"capacity provider strategy", in.CapacityProviderStrategy != nil},
 		{"network configuration", in.NetworkConfiguration != nil}, {"platform version", in.PlatformVersion != nil},
 		{"placement constraints", in.PlacementConstraints != nil}, {"placement strategy", in.PlacementStrategy != nil},
-		{"execute command", in.EnableExecuteCommand != nil},
+		{"execute command", in.EnableExecuteCommand != nil}, {"volume configurations", in.VolumeConfigurations != nil},
 	} {
 		if f.set {
 			return fault.New(fault.InvalidParameter, "Unable to update %s on services with an EXTERNAL deployment controller.", f.name)

@@ -36,12 +36,13 @@ var used = map[reflect.Type]string{
 	reflect.TypeFor[sdk.DescribeTasksInput]():               "Tasks Cluster Include",
 	reflect.TypeFor[sdk.GetTaskProtectionInput]():           "Cluster Tasks",
 	reflect.TypeFor[sdk.UpdateTaskProtectionInput]():        "Cluster ExpiresInMinutes ProtectionEnabled Tasks",
+	// VolumeConfigurations are checked, and refused where they are right.
 	reflect.TypeFor[sdk.CreateServiceInput](): "ServiceName AvailabilityZoneRebalancing CapacityProviderStrategy ClientToken Cluster DeploymentConfiguration " +
 		"DeploymentController DesiredCount EnableECSManagedTags EnableExecuteCommand HealthCheckGracePeriodSeconds LaunchType NetworkConfiguration " +
-		"PlacementConstraints PlacementStrategy PlatformVersion PropagateTags SchedulingStrategy Tags TaskDefinition",
+		"PlacementConstraints PlacementStrategy PlatformVersion PropagateTags SchedulingStrategy Tags TaskDefinition VolumeConfigurations",
 	reflect.TypeFor[sdk.UpdateServiceInput](): "Service AvailabilityZoneRebalancing CapacityProviderStrategy Cluster DeploymentConfiguration " +
 		"DeploymentController DesiredCount EnableECSManagedTags EnableExecuteCommand ForceNewDeployment HealthCheckGracePeriodSeconds NetworkConfiguration " +
-		"PlacementConstraints PlacementStrategy PlatformVersion PropagateTags TaskDefinition",
+		"PlacementConstraints PlacementStrategy PlatformVersion PropagateTags TaskDefinition VolumeConfigurations",
 	reflect.TypeFor[sdk.DeleteServiceInput]():                "Service Cluster Force",
 	reflect.TypeFor[sdk.DescribeServicesInput]():             "Services Cluster Include",
 	reflect.TypeFor[sdk.ListServicesInput]():                 "Cluster LaunchType MaxResults NextToken SchedulingStrategy",
@@ -86,7 +87,6 @@ var used = map[reflect.Type]string{
 	// The signature of the document is AWS's and cannot be checked here.
 	reflect.TypeFor[sdk.RegisterContainerInstanceInput](): "Attributes Cluster ContainerInstanceArn InstanceIdentityDocument " +
 		"InstanceIdentityDocumentSignature PlatformDevices Tags TotalResources VersionInfo",
-	// VolumeConfigurations are checked, and refused where they are right.
 	reflect.TypeFor[sdk.RunTaskInput](): "TaskDefinition CapacityProviderStrategy ClientToken Cluster Count EnableECSManagedTags EnableExecuteCommand Group " +
 		"LaunchType NetworkConfiguration Overrides PlacementConstraints PlacementStrategy PlatformVersion PropagateTags ReferenceId StartedBy Tags VolumeConfigurations",
 	reflect.TypeFor[sdk.ExecuteCommandInput](): "Command Interactive Task Cluster Container",

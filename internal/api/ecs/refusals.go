@@ -45,7 +45,6 @@ var refusals = map[reflect.Type][]refusal{
 		{"Role", fault.Unsupported, notYet},
 		{"ServiceConnectConfiguration", fault.Unsupported, notYet},
 		{"ServiceRegistries", fault.Unsupported, notYet},
-		{"VolumeConfigurations", fault.Unsupported, notYet},
 		{"VpcLatticeConfigurations", fault.Unsupported, notYet},
 	},
 	reflect.TypeFor[sdk.UpdateServiceInput](): {
@@ -54,7 +53,6 @@ var refusals = map[reflect.Type][]refusal{
 		{"Monitoring", fault.Unsupported, notYet},
 		{"ServiceConnectConfiguration", fault.Unsupported, notYet},
 		{"ServiceRegistries", fault.Unsupported, notYet},
-		{"VolumeConfigurations", fault.Unsupported, notYet},
 		{"VpcLatticeConfigurations", fault.Unsupported, notYet},
 	},
 	reflect.TypeFor[sdk.CreateTaskSetInput](): {

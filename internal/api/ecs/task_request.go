@@ -36,8 +36,8 @@ type taskRequest struct {
 	volumes                                                    []types.TaskVolumeConfiguration
 	placeConstraints                                           []types.PlacementConstraint
 	placeStrategy                                              []types.PlacementStrategy
-	// started says that the instances are the caller's choice.
-	started bool
+	// started says that the instances are the caller's choice, service that the tasks are a service's.
+	started, service bool
 
 	clusterName  string
 	definitionID ecs.DefinitionID
@@ -83,7 +83,7 @@ func (a *API) readTaskRequest(r taskRequest) (*taskRequest, error) {
 	if r.override, err = readOverrides(r.overrides); err != nil {
 		return nil, err
 	}
-	return &r, checkVolumes(r.volumes)
+	return &r, r.checkVolumes()
 }
 
 func (r *taskRequest) checkTexts() error {
@@ -162,7 +162,7 @@ func (r *taskRequest) checkDefinition(d *ecs.TaskDefinition, l *launch) error {
 	if err := checkNetwork(d, r.vpc); err != nil {
 		return err
 	}
-	if err := checkVolumesOf(d, r.volumes); err != nil {
+	if err := checkVolumesOf(d, l.launchType, r.volumes); err != nil {
 		return err
 	}
 	if r.exec && d.TaskRoleArn == "" && (r.override == nil || r.override.TaskRoleArn == "") {

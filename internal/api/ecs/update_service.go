@@ -31,6 +31,7 @@ func (a *API) UpdateService(ctx context.Context, in *sdk.UpdateServiceInput) (*s
 	r, err := a.readTaskRequest(taskRequest{
 		cluster: in.Cluster, definition: definition, network: in.NetworkConfiguration, strategy: in.CapacityProviderStrategy,
 		platform: in.PlatformVersion, placeConstraints: in.PlacementConstraints, placeStrategy: in.PlacementStrategy,
+		service: true, volumes: serviceVolumes(in.VolumeConfigurations),
 	})
 	if err != nil {
 		return nil, err
@@ -112,7 +113,8 @@ func (a *API) nextDeployment(tx *state.Tx, s *ecs.Service, in *sdk.UpdateService
 	}
 	p := s.Primary()
 	changes := in.TaskDefinition != nil || in.NetworkConfiguration != nil || in.CapacityProviderStrategy != nil || in.PlatformVersion != nil ||
-		in.PlacementConstraints != nil || in.PlacementStrategy != nil || in.EnableExecuteCommand != nil || in.ForceNewDeployment
+		in.PlacementConstraints != nil || in.PlacementStrategy != nil || in.EnableExecuteCommand != nil || in.ForceNewDeployment ||
+		in.VolumeConfigurations != nil
 	if !changes {
 		return nil, nil
 	}
