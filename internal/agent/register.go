@@ -157,7 +157,7 @@ func addMember(object io.Reader, name, value string) ([]byte, error) {
 }
 
 // registration is what the server is told. Custom attributes and tags go with the first one alone: from then on they are
-// the server's to change.
+// the server's to change. The capacity provider goes with each: a machine that belongs to none may join one later.
 func (a *Agent) registration() (*ecs.RegisterContainerInstanceInput, error) {
 	r, err := a.cfg.resources(a.identity.UsedPorts)
 	if err != nil {
@@ -176,6 +176,11 @@ func (a *Agent) registration() (*ecs.RegisterContainerInstanceInput, error) {
 	attributes := a.cfg.capabilities()
 	if a.identity.InstanceARN != "" {
 		in.ContainerInstanceArn = aws.String(a.identity.InstanceARN)
+		for _, at := range a.cfg.Attributes {
+			if at.Name == domain.AttributeCapacityProvider {
+				attributes = append(attributes, at)
+			}
+		}
 	} else {
 		attributes = append(attributes, a.cfg.Attributes...)
 		for _, t := range a.cfg.Tags {

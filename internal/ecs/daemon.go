@@ -71,7 +71,10 @@ func (r *DaemonRevision) StartedBy() string { return daemonStarter + r.ID }
 
 // RevisionOfStarter gives the daemon revision of a task's startedBy; "" if it is none's.
 func RevisionOfStarter(startedBy string) string {
-	id, _ := strings.CutPrefix(startedBy, daemonStarter)
+	id, ok := strings.CutPrefix(startedBy, daemonStarter)
+	if !ok {
+		return ""
+	}
 	return id
 }
 

@@ -134,12 +134,14 @@ func TestServiceRolls(t *testing.T) {
 	}
 }
 
-// TestServiceOutlivesCrash kills everything under a service in the middle of a deployment, and starts it again.
+// TestServiceOutlivesCrash kills everything under a service in the middle of a deployment, and starts it again, with a capacity provider that
+// daemons can be for.
 func TestServiceOutlivesCrash(t *testing.T) {
 	in := up(t)
 	in.page("page", "one")
 	in.cli("ecs", "create-service", "--service-name", "site", "--task-definition", "page", "--desired-count", "4")
 	in.stable("site")
+	in.joinProvider()
 	in.page("page", "two")
 	in.cli("ecs", "update-service", "--service", "site", "--task-definition", "page", "--deployment-configuration", "maximumPercent=125,minimumHealthyPercent=75")
 	in.kill()
@@ -160,6 +162,7 @@ func TestServiceOutlivesCrash(t *testing.T) {
 			t.Fatalf("not INACTIVE: %+v", in.describeService("site"))
 		}
 	}
+	in.daemonComesAndGoes()
 }
 
 // TestBadImageIsRolledBack is what the circuit breaker is for.

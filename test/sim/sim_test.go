@@ -1,4 +1,4 @@
-// Package sim plays services, tasks that fail, nodes that are lost and come back, calls of the API and changes of leaders in an order that
+// Package sim plays services, a daemon, tasks that fail, nodes that are lost and come back, calls of the API and changes of leaders in an order that
 // a seed gives, in fake time, and holds what services promise against every commit. A seed that failed stays in the list of seeds:
 // go test ./test/sim -run TestSeeds -first N -seeds 1 plays it again.
 package sim
@@ -50,17 +50,32 @@ func play(t *testing.T, seed uint64) {
 	for _, name := range names {
 		w.create(name)
 	}
+	daemon := seed%2 == 0
+	if daemon {
+		w.createDaemon()
+	}
 	for range steps {
-		w.act(names[w.rand.IntN(len(names))])
+		if daemon && w.rand.IntN(5) == 0 {
+			w.updateDaemon("good", "good", "bad", "crash")
+		} else {
+			w.act(names[w.rand.IntN(len(names))])
+		}
 		w.pass(time.Duration(w.rand.IntN(20_000)) * time.Millisecond)
 	}
-	// All is well again: what is going on comes to its end.
+	// All is well again: what is going on comes to its end. A critical daemon that fails would keep services from theirs.
+	if daemon {
+		w.updateDaemon("good")
+	}
 	for _, id := range w.ids() {
 		w.join(id)
 		w.setStatus(id, ecs.InstanceActive)
 	}
 	w.pass(3 * time.Hour)
 	w.check(names)
+	if daemon {
+		w.checkDaemon()
+		w.endDaemon()
+	}
 	// What crashes for ever ends with its service.
 	for _, name := range names {
 		w.must(w.api.DeleteService(t.Context(), &sdk.DeleteServiceInput{Cluster: aws.String(cluster), Service: &name, Force: aws.Bool(true)}))
@@ -170,7 +185,10 @@ func (w *world) observe(ctx context.Context, feed *state.Feed) error {
 		if err != nil {
 			return err
 		}
-		started, stopped := map[string]bool{}, map[string]bool{}
+		started, stopped, scaled := map[string]bool{}, map[string]bool{}, map[string]bool{}
+		for _, ch := range c.Services {
+			scaled[ch.New.Name] = ch.Old != nil && ch.Old.DesiredCount != ch.New.DesiredCount || ch.Old == nil
+		}
 		for _, ch := range c.Tasks {
 			switch t := ch.New; {
 			case t == nil:
@@ -180,7 +198,11 @@ func (w *world) observe(ctx context.Context, feed *state.Feed) error {
 				stopped[t.Group] = true
 			}
 		}
+		w.promiseDaemon(c)
 		for s := range c.View.Services.Under(cluster) {
+			if scaled[s.Name] {
+				continue // The commit may have tasks that were started or stopped for another count.
+			}
 			w.promise(c.View, s, started[ecs.ServiceGroup(s.Name)], stopped[ecs.ServiceGroup(s.Name)])
 		}
 	}

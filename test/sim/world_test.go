@@ -3,7 +3,9 @@ package sim
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,6 +17,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/acs"
 	ecsapi "roadstead.dev/roadstead/internal/api/ecs"
+	"roadstead.dev/roadstead/internal/control/daemons"
 	"roadstead.dev/roadstead/internal/control/deploy"
 	"roadstead.dev/roadstead/internal/control/liveness"
 	"roadstead.dev/roadstead/internal/control/loop"
@@ -39,6 +42,9 @@ type world struct {
 	api   *ecsapi.API
 	bell  *loop.Bell
 	stop  func()
+	// newcomers is the daemons' bell; critical says that the daemon is.
+	newcomers *loop.Bell
+	critical  bool
 
 	// mu guards the nodes and their tasks.
 	mu    sync.Mutex
@@ -69,11 +75,12 @@ func newWorld(t *testing.T, seed uint64) *world {
 			}))
 		}
 	}
+	w.prepareDaemons()
 	w.update(func(tx *state.Tx) {
 		for id := range w.nodes {
 			tx.Instances.Put(&ecs.Instance{
 				ID: id, Cluster: cluster, Status: ecs.InstanceActive, Registered: ecs.Resources{CPU: 4096, MemoryMiB: 1024},
-				Attributes: []ecs.Attribute{{Name: ecs.AttributeZone, Value: string('a' + id[1]%2)}},
+				Attributes: []ecs.Attribute{{Name: ecs.AttributeZone, Value: string('a' + id[1]%2)}}, CapacityProvider: []string{machines, machines, ""}[id[1]%3],
 			})
 		}
 	})
@@ -96,7 +103,7 @@ func (w *world) update(f func(*state.Tx)) {
 func (w *world) begin() {
 	s, err := state.Open(w.t.Context(), state.Config{KV: w.kv})
 	w.must(nil, err)
-	w.store, w.bell = s, &loop.Bell{}
+	w.store, w.bell, w.newcomers = s, &loop.Bell{}, &loop.Bell{}
 	w.api, err = ecsapi.New(ecsapi.Config{Store: s, Place: ecs.Place{Account: "000000000000", Region: "us-east-1"}, Connected: w.connected})
 	w.must(nil, err)
 	ctx, cancel := context.WithCancel(w.t.Context())
@@ -105,6 +112,9 @@ func (w *world) begin() {
 		s.Run,
 		func(ctx context.Context) error {
 			return deploy.Run(ctx, deploy.Config{Store: s, Connected: w.connected, Agents: w.bell, MaxTasks: 3})
+		},
+		func(ctx context.Context) error {
+			return daemons.Run(ctx, daemons.Config{Store: s, Connected: w.connected, Bell: w.newcomers, MaxTasks: 3})
 		},
 		func(ctx context.Context) error {
 			return liveness.Run(ctx, liveness.Config{Store: s, Connected: w.connected, After: lostAfter})
@@ -166,6 +176,8 @@ func (w *world) join(id ecs.InstanceID) {
 	w.mu.Lock()
 	n := w.nodes[id]
 	n.connected = true
+	// What is started from here on may be newer than the truth.
+	before := slices.Collect(maps.Keys(n.tasks))
 	w.mu.Unlock()
 	truth := map[ecs.TaskID]bool{}
 	for t := range w.store.View().Tasks.OnInstance(id) {
@@ -188,13 +200,14 @@ func (w *world) join(id ecs.InstanceID) {
 		}
 	}
 	w.mu.Lock()
-	for task := range n.tasks {
+	for _, task := range before {
 		if !truth[task] {
 			delete(n.tasks, task)
 		}
 	}
 	w.mu.Unlock()
 	w.bell.Ring(id.String())
+	w.newcomers.Ring(id.String())
 }
 
 func (w *world) drop(id ecs.InstanceID, task ecs.TaskID) {

@@ -108,6 +108,24 @@ func TestInstanceOfProvider(t *testing.T) {
 	if i = must(f.RegisterContainerInstance(f.ctx, in)).ContainerInstance; aws.ToString(i.CapacityProviderName) != "group" {
 		t.Errorf("registered again without the provider: %+v", i)
 	}
+	// One that belongs to none joins one later, if the cluster has it.
+	plain := f.instance(10, 10)
+	in.ContainerInstanceArn = &plain
+	if i = must(f.RegisterContainerInstance(f.ctx, in)).ContainerInstance; i.CapacityProviderName != nil {
+		t.Errorf("joined what the cluster has not: %+v", i)
+	}
+	f.provider("other")
+	put.CapacityProviders = []string{"group", "other"}
+	must(f.PutClusterCapacityProviders(f.ctx, put))
+	if i = must(f.RegisterContainerInstance(f.ctx, in)).ContainerInstance; aws.ToString(i.CapacityProviderName) != "group" {
+		t.Errorf("joined later: %+v", i)
+	}
+	in.Attributes = attributes("roadstead.capacity-provider", "other")
+	i = must(f.RegisterContainerInstance(f.ctx, in)).ContainerInstance
+	at := slices.IndexFunc(i.Attributes, func(a types.Attribute) bool { return *a.Name == "roadstead.capacity-provider" })
+	if aws.ToString(i.CapacityProviderName) != "group" || *i.Attributes[at].Value != "group" {
+		t.Errorf("left its provider: %+v", i)
+	}
 	in = &sdk.RegisterContainerInstanceInput{TotalResources: resources(10, 10), Attributes: attributes("roadstead.capacity-provider", "FARGATE")}
 	if _, err := f.RegisterContainerInstance(f.ctx, in); err == nil {
 		t.Error("an instance of FARGATE")

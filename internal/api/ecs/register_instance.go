@@ -76,6 +76,7 @@ func (a *API) RegisterContainerInstance(ctx context.Context, in *sdk.RegisterCon
 			}
 			copied := *old
 			i = &copied
+			r.joinLater(c, i)
 		} else if err := r.join(c, i); err != nil {
 			return err
 		}
@@ -287,18 +288,37 @@ func (r *registration) apply(i *ecs.Instance) {
 }
 
 // join puts a new instance into the capacity provider that its agent names, which the cluster must have. Agents try again
-// after this exception: the provider may be on its way. Later registrations change nothing.
+// after this exception: the provider may be on its way.
 func (r *registration) join(c *ecs.Cluster, i *ecs.Instance) error {
 	name := r.attributes[ecs.AttributeCapacityProvider]
 	if name == "" {
 		return nil
 	}
-	if ecs.IsFargateProvider(name) || !slices.Contains(c.CapacityProviders, name) {
+	if !hasInstances(c, name) {
 		return fault.New(fault.Client, "The capacity provider %s, which the attribute %s names, is none of the cluster's that instances can belong to.",
 			name, ecs.AttributeCapacityProvider)
 	}
 	i.CapacityProvider = name
 	return nil
+}
+
+// joinLater puts an instance that belongs to no capacity provider into the one that its agent names when it registers again, if the cluster
+// has that. One that belongs to one stays: its tasks were placed by it.
+func (r *registration) joinLater(c *ecs.Cluster, i *ecs.Instance) {
+	name := r.attributes[ecs.AttributeCapacityProvider]
+	if i.CapacityProvider == "" && hasInstances(c, name) {
+		i.CapacityProvider = name
+	}
+	if name != i.CapacityProvider {
+		// The attribute says where the instance is.
+		delete(r.attributes, ecs.AttributeCapacityProvider)
+		r.order = slices.DeleteFunc(r.order, func(n string) bool { return n == ecs.AttributeCapacityProvider })
+	}
+}
+
+// hasInstances tells whether a name is that of a cluster's capacity provider that instances can belong to.
+func hasInstances(c *ecs.Cluster, name string) bool {
+	return !ecs.IsFargateProvider(name) && slices.Contains(c.CapacityProviders, name)
 }
 
 func isCapability(name string) bool {
