@@ -169,7 +169,9 @@ func (n *node) start(d *ecs.TaskDefinition) ecs.TaskID {
 	n.t.Helper()
 	r := runOf(d)
 	d2 := *d
+	n.mu.Lock()
 	d2.Revision = int32(len(n.history) + 1) // definitions never change: each test task has its own
+	n.mu.Unlock()
 	for n.knows(d2.ID()) {
 		d2.Revision++
 	}
