@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -327,9 +328,15 @@ func TestBreaker(t *testing.T) {
 
 // TestAlarm goes back, but for an alarm that was there before.
 func TestAlarm(t *testing.T) {
-	in := map[string]ecs.AlarmState{"old": ecs.AlarmInAlarm, "new": ecs.AlarmOK}
+	var in sync.Map // the controller's goroutine reads it
+	in.Store("old", ecs.AlarmInAlarm)
+	in.Store("new", ecs.AlarmOK)
 	alarm := func(c *Config) {
-		c.Alarm = func(name string) (ecs.AlarmState, bool) { s, ok := in[name]; return s, ok }
+		c.Alarm = func(name string) (ecs.AlarmState, bool) {
+			s, ok := in.Load(name)
+			state, _ := s.(ecs.AlarmState)
+			return state, ok
+		}
 	}
 	watch := func(_ *ecs.DaemonRevision, c *ecs.DaemonDeploymentConfiguration) {
 		c.Alarms, c.AlarmNames, c.BakeTimeInMinutes = true, []string{"old", "new"}, 10
@@ -340,7 +347,7 @@ func TestAlarm(t *testing.T) {
 		w.deploy("2", "good", 2, watch)
 		pass(time.Minute)
 		w.want(ecs.ServiceDeploymentInProgress, map[string]int{"2": 2})
-		in["new"] = ecs.AlarmInAlarm
+		in.Store("new", ecs.AlarmInAlarm)
 		pass(10 * time.Minute) // It is looked at when the bake time is over, if no bell rings.
 		pass(10 * time.Second)
 		w.want(ecs.ServiceDeploymentRollbackSuccessful, map[string]int{"1": 2})
