@@ -13,77 +13,46 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	"github.com/tinylib/msgp/msgp"
+
+	"roadstead.dev/roadstead/test/forward"
 )
 
-// forwarded is a server of fluentd's forward protocol that acknowledges what it gets.
-type forwarded struct {
-	ln net.Listener
-
-	mu    sync.Mutex
-	lines []string
-	tags  []string
+// received is what came by the forward protocol.
+type received struct {
+	mu  sync.Mutex
+	all []forward.Record
 }
 
-func listenForward(t *testing.T, network, address string) *forwarded {
-	ln, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
+func (r *received) take(record forward.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, record)
+}
+
+func (r *received) lines() (lines []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, record := range r.all {
+		lines = append(lines, record.Source+" "+record.Log)
 	}
-	f := &forwarded{ln: ln}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go f.serve(conn)
-		}
-	}()
-	return f
-}
-
-func (f *forwarded) serve(conn net.Conn) {
-	defer conn.Close()
-	in := msgp.NewReader(conn)
-	for {
-		v, err := in.ReadIntf()
-		if err != nil {
-			return
-		}
-		message, ok := v.([]any)
-		if !ok || len(message) != 3 {
-			return
-		}
-		f.mu.Lock()
-		for _, e := range message[1].([]any) {
-			record := e.([]any)[1].(map[string]any)
-			f.lines = append(f.lines, record["source"].(string)+" "+record["log"].(string))
-			f.tags = append(f.tags, message[0].(string))
-		}
-		f.mu.Unlock()
-		if chunk, ok := message[2].(map[string]any)["chunk"].(string); ok {
-			conn.Write(msgp.AppendString(msgp.AppendString(msgp.AppendMapHeader(nil, 1), "ack"), chunk))
-		}
-	}
-}
-
-func (f *forwarded) got() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.lines)
+	return lines
 }
 
 // TestFluentd: what a container writes reaches a forward-protocol receiver whose address is a secret, over a SIGKILL of the agent
 // and what is written meanwhile.
 func TestFluentd(t *testing.T) {
 	in := up(t)
-	f := listenForward(t, "tcp", "127.0.0.1:0")
-	address := f.ln.Addr().String()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	var got received
+	go forward.Serve(ln, got.take, func(err error) { t.Error(err) })
+	address := ln.Addr().String()
 	in.cli("ssm", "put-parameter", "--name", "/fluentd", "--type", "SecureString", "--value", address)
 	secret := func(name, from string) types.Secret { return types.Secret{Name: &name, ValueFrom: &from} }
-	_, err := in.ECS.RegisterTaskDefinition(t.Context(), &ecs.RegisterTaskDefinitionInput{
+	_, err = in.ECS.RegisterTaskDefinition(t.Context(), &ecs.RegisterTaskDefinitionInput{
 		Family: aws.String("f"), NetworkMode: types.NetworkModeNone, ExecutionRoleArn: aws.String(executionRole),
 		ContainerDefinitions: []types.ContainerDefinition{{
 			Name: aws.String("c"), Image: aws.String("roadstead/busybox:latest"), Memory: aws.Int32(32),
@@ -98,13 +67,13 @@ func TestFluentd(t *testing.T) {
 		t.Fatal(err)
 	}
 	task := in.runTask("f")
-	eventually(t, "the first line", func() bool { return len(f.got()) > 0 })
+	eventually(t, "the first line", func() bool { return len(got.lines()) > 0 })
 	in.kill()
 	in.start()
 	in.wait(task, "STOPPED")
 	want := []string{"stdout line 1", "stdout line 2", "stdout line 3", "stdout line 4", "stdout line 5", "stdout line 6", "stderr last"}
-	eventually(t, "all lines", func() bool { return slices.Equal(slices.Compact(f.got()), want) })
-	if tag := f.tags[0]; tag != "docker.roadstead/busybox:latest" {
+	eventually(t, "all lines", func() bool { return slices.Equal(slices.Compact(got.lines()), want) })
+	if tag := got.all[0].Tag; tag != "docker.roadstead/busybox:latest" {
 		t.Errorf("tag %q", tag)
 	}
 	in.stop()

@@ -37,7 +37,7 @@ func (e *Engine) launch(t *task, i int, image *runtime.Image) (l *launched, reas
 		return nil, err.Error()
 	}
 	spec.Env = withEnv(spec.Env, env)
-	if err := e.firelens(t, i, spec); err != nil {
+	if err := e.route(t, i, spec); err != nil {
 		return nil, cannotCreate + err.Error()
 	}
 	options, err := e.logSecrets(ctx, t, i)

@@ -58,7 +58,7 @@ func (t *task) link(spec *runtime.Spec, c *ecs.ContainerDefinition) (hosts strin
 	}
 	var env []string
 	for _, l := range links {
-		other := t.definition.ContainerDefinitions[l.on].With(t.run.Overrides.Container(t.definition.ContainerDefinitions[l.on].Name))
+		other := t.container(l.on)
 		t.mu.Lock()
 		state := t.state.Containers[l.on]
 		t.mu.Unlock()

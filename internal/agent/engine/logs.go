@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"roadstead.dev/roadstead/internal/agent/firelens"
 	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/ecs"
 )
@@ -37,8 +38,7 @@ func (e *Engine) attach(ctx context.Context, t *task, i int, secrets map[string]
 // logSource is what the log driver is told of a container. The variables are the definition's own: what only the image or a secret
 // sets is not to be had after a restart, or is nobody's to see.
 func (t *task) logSource(i int) logs.Source {
-	def := &t.definition.ContainerDefinitions[i]
-	c := def.With(t.run.Overrides.Container(def.Name))
+	c := t.container(i)
 	id := t.state.Containers[i].RuntimeID
 	info := logs.Info{
 		ContainerID: id, ContainerName: "/" + dockerName(t.definition, c.Name, id), ContainerEntrypoint: strings.Join(c.EntryPoint, " "), ContainerArgs: c.Command,
@@ -49,7 +49,7 @@ func (t *task) logSource(i int) logs.Source {
 		ContainerID: id, ContainerName: c.Name, TaskID: t.run.ID.String(), Cluster: t.run.Cluster,
 		Driver: logDriver(c), Options: c.LogConfiguration.Options, Info: info,
 	}
-	if routed(c) && !t.engine.cfg.Simulated {
+	if firelens.Routed(c) && !t.engine.cfg.Simulated {
 		t.routerSource(&source)
 	}
 	return source
@@ -62,19 +62,13 @@ func dockerName(d *ecs.TaskDefinition, container, id string) string {
 
 // logSecrets gives the values of a container's secret log options by name. They go nowhere but to its log driver.
 func (e *Engine) logSecrets(ctx context.Context, t *task, i int) (map[string]string, error) {
-	l := t.definition.ContainerDefinitions[i].LogConfiguration
-	if l == nil || len(l.SecretOptions) == 0 || e.cfg.Simulated || l.LogDriver == driverFirelens {
+	c := &t.definition.ContainerDefinitions[i]
+	if c.LogConfiguration == nil || firelens.Routed(c) {
 		return nil, nil
 	}
-	options := make(map[string]string, len(l.SecretOptions))
-	for _, s := range l.SecretOptions {
-		value, err := e.secret(ctx, t, s.ValueFrom)
-		if err != nil {
-			return nil, err
-		}
-		options[s.Name] = value
-	}
-	return options, nil
+	options := map[string]string{}
+	err := e.eachSecret(ctx, t, c.LogConfiguration.SecretOptions, func(name, value string) { options[name] = value })
+	return options, err
 }
 
 // lateTry is the pause between attempts to take up a shipment again, and lateEnd how long they go on once the container has ended:

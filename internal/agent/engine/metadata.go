@@ -158,8 +158,7 @@ func (e *Engine) show(t *task) *metadata.Task {
 
 // showContainer is show for one container. t.mu is held.
 func (t *task) showContainer(i int, desired ecs.TaskStatus) metadata.Container {
-	def, s := &t.definition.ContainerDefinitions[i], &t.state.Containers[i]
-	c := def.With(t.run.Overrides.Container(def.Name))
+	c, s := t.container(i), &t.state.Containers[i]
 	v := metadata.Container{
 		RuntimeID: s.RuntimeID, Name: c.Name, Image: c.Image, ImageDigest: s.ImageDigest, Labels: maps.Clone(t.labels(c)), Ports: singly(s.NetworkBindings),
 		Desired: desired, Known: s.LastStatus, ExitCode: s.ExitCode, CPU: float64(c.Cpu), LogDriver: logDriver(c),

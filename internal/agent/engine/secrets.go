@@ -23,20 +23,26 @@ type SecretSource interface {
 const secretsFailed = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
 
 // secrets gives a container's secrets as NAME=VALUE. They go nowhere but into its environment.
-func (e *Engine) secrets(ctx context.Context, t *task, i int) ([]string, error) {
-	c := &t.definition.ContainerDefinitions[i]
-	if len(c.Secrets) == 0 || e.cfg.Simulated {
-		return nil, nil
+func (e *Engine) secrets(ctx context.Context, t *task, i int) (env []string, err error) {
+	err = e.eachSecret(ctx, t, t.definition.ContainerDefinitions[i].Secrets, func(name, value string) {
+		env = append(env, name+"="+value)
+	})
+	return env, err
+}
+
+// eachSecret fetches secrets in turn, until one fails; a simulated container has none.
+func (e *Engine) eachSecret(ctx context.Context, t *task, all []ecs.Secret, use func(name, value string)) error {
+	if e.cfg.Simulated {
+		return nil
 	}
-	env := make([]string, 0, len(c.Secrets))
-	for _, s := range c.Secrets {
+	for _, s := range all {
 		value, err := e.secret(ctx, t, s.ValueFrom)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		env = append(env, s.Name+"="+value)
+		use(s.Name, value)
 	}
-	return env, nil
+	return nil
 }
 
 // withEnv lays NAME=VALUE entries over others: programs take the first of a name that is there twice.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"roadstead.dev/roadstead/internal/agent/firelens"
 	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -59,8 +60,7 @@ func shipped(c *ecs.ContainerDefinition) bool {
 // makeSpec resolves one container of a task: definition, override and image. What depends on the network (NetNS, host
 // name and its files) is left to the caller.
 func (t *task) makeSpec(i int, image *runtime.Image, region string) (*runtime.Spec, error) {
-	def, over := t.definition, t.run.Overrides.Container(t.definition.ContainerDefinitions[i].Name)
-	c := def.ContainerDefinitions[i].With(over)
+	c := t.container(i)
 	id := t.state.Containers[i].RuntimeID
 	spec := &runtime.Spec{
 		ID: id, Labels: t.labels(c), Image: image,
@@ -97,6 +97,12 @@ func (t *task) makeSpec(i int, image *runtime.Image, region string) (*runtime.Sp
 		return nil, err
 	}
 	return spec, t.logSpec(spec, c)
+}
+
+// container is a container's definition with its overrides.
+func (t *task) container(i int) *ecs.ContainerDefinition {
+	def := &t.definition.ContainerDefinitions[i]
+	return def.With(t.run.Overrides.Container(def.Name))
 }
 
 func first(values ...string) string {
@@ -169,7 +175,7 @@ func (t *task) logSpec(spec *runtime.Spec, c *ecs.ContainerDefinition) error {
 		return nil
 	}
 	spec.Log.Path = t.engine.files.log(t.run.ID, c)
-	if c.LogConfiguration == nil || driver == driverFirelens { // whose options are the router's
+	if c.LogConfiguration == nil || driver == firelens.Driver { // whose options are the router's
 		return nil
 	}
 	if driver != "json-file" {

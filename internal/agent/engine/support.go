@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"roadstead.dev/roadstead/internal/agent/firelens"
 	"roadstead.dev/roadstead/internal/agent/logs"
 	"roadstead.dev/roadstead/internal/agent/runtime"
 	"roadstead.dev/roadstead/internal/ecs"
@@ -24,7 +25,7 @@ func hasPrefix(options []string, prefix string) bool {
 func set(b *bool) bool { return b != nil && *b }
 
 // logDrivers are the log drivers that the engine has, all but json-file and none only where Config.Logs is set.
-var logDrivers = append([]string{"json-file", "awslogs", "none", "journald", driverFirelens}, logs.Drivers...)
+var logDrivers = append([]string{"json-file", "awslogs", "none", "journald", firelens.Driver}, logs.Drivers...)
 
 var refusals = []refusal{
 	{"proxyConfiguration", func(d *ecs.TaskDefinition, _ *ecs.ContainerDefinition) bool { return d.ProxyConfiguration != nil }},

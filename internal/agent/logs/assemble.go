@@ -20,41 +20,51 @@ const (
 
 // event is one event to be sent.
 type event struct {
+	origin
 	Text string `json:"text"`
+}
+
+// fragment is the beginning of something that goes on in the next record.
+type fragment struct {
+	origin
+	Text []byte `json:"text,omitempty"`
+}
+
+// origin is when and where an event was written.
+type origin struct {
 	// Millis is since 1970, and Nanos are what its time is beyond that.
-	Millis int64 `json:"millis"`
+	Millis int64 `json:"millis,omitempty"`
 	Nanos  int32 `json:"nanos,omitempty"`
 	// Error says that it was written to stderr.
 	Error bool `json:"error,omitempty"`
 }
 
-// eventAt is an event without its text.
-func eventAt(t time.Time, stream string) event {
+func originAt(t time.Time, stream string) origin {
 	millis := t.UnixMilli()
-	return event{Millis: millis, Nanos: int32(t.Sub(time.UnixMilli(millis))), Error: stream == "stderr"}
+	return origin{Millis: millis, Nanos: int32(t.Sub(time.UnixMilli(millis))), Error: stream == "stderr"}
 }
 
-func (e *event) time() time.Time { return time.UnixMilli(e.Millis).Add(time.Duration(e.Nanos)) }
+func (o *origin) time() time.Time { return time.UnixMilli(o.Millis).Add(time.Duration(o.Nanos)) }
 
-// source is the stream that it was written to.
-func (e *event) source() string {
-	if e.Error {
+func (o *origin) stream() string {
+	if o.Error {
 		return "stderr"
 	}
 	return "stdout"
 }
 
-// fragment is the beginning of something that goes on in the next record.
-type fragment struct {
-	Text   []byte `json:"text,omitempty"`
-	Millis int64  `json:"millis,omitempty"`
-	Nanos  int32  `json:"nanos,omitempty"`
-	Error  bool   `json:"error,omitempty"`
-}
+// The severities that output has, of those that syslog, GELF and the journal share (RFC 5424, 6.2.1).
+const (
+	severityError         = 3
+	severityInformational = 6
+)
 
-// begin takes what is known of an event but its text, and at gives it.
-func (f *fragment) begin(e event) { f.Millis, f.Nanos, f.Error = e.Millis, e.Nanos, e.Error }
-func (f *fragment) at() event     { return event{Millis: f.Millis, Nanos: f.Nanos, Error: f.Error} }
+func (o *origin) severity() int {
+	if o.Error {
+		return severityError
+	}
+	return severityInformational
+}
 
 // assembler makes events of records: it joins the parts of long lines and, with a pattern, the lines of an event. What it
 // holds is part of the cursor, so that a restart neither loses it nor reads it twice.
@@ -71,7 +81,7 @@ type assembler struct {
 
 // add takes one record.
 func (a *assembler) add(r record) {
-	at := eventAt(r.time, r.stream)
+	at := originAt(r.time, r.stream)
 	text, whole := bytes.CutSuffix(r.text, []byte("\n"))
 	p := a.Partial[r.stream]
 	switch {
@@ -82,24 +92,23 @@ func (a *assembler) add(r record) {
 		if a.Partial == nil {
 			a.Partial = map[string]*fragment{}
 		}
-		p = &fragment{}
-		p.begin(at)
+		p = &fragment{origin: at}
 		a.Partial[r.stream] = p
 	}
 	p.Text = append(p.Text, text...)
 	if whole {
 		delete(a.Partial, r.stream)
-		a.line(p.Text, p.at())
+		a.line(p.Text, p.origin)
 		return
 	}
 	for len(p.Text) > a.shape.max { // no end in sight
 		a.endEvent()
-		p.Text = p.Text[a.piece(p.Text, p.at()):]
+		p.Text = p.Text[a.piece(p.Text, p.origin):]
 	}
 }
 
 // line takes one whole line.
-func (a *assembler) line(text []byte, at event) {
+func (a *assembler) line(text []byte, at origin) {
 	if a.multiline == nil {
 		a.send(text, at)
 		return
@@ -108,7 +117,7 @@ func (a *assembler) line(text []byte, at event) {
 		a.endEvent()
 	}
 	if len(a.Event.Text) == 0 {
-		a.Event.begin(at)
+		a.Event.origin = at
 	}
 	// As in Docker, each line keeps its newline, the last one too.
 	a.Event.Text = append(append(a.Event.Text, text...), '\n')
@@ -117,7 +126,7 @@ func (a *assembler) line(text []byte, at event) {
 // endEvent completes the event of several lines.
 func (a *assembler) endEvent() {
 	if a.holding() {
-		a.send(a.Event.Text, a.Event.at())
+		a.send(a.Event.Text, a.Event.origin)
 	}
 	a.Event = fragment{Text: a.Event.Text[:0]}
 }
@@ -126,7 +135,7 @@ func (a *assembler) endEvent() {
 func (a *assembler) flush() {
 	for _, stream := range []string{"stdout", "stderr", ""} {
 		if p := a.Partial[stream]; p != nil {
-			a.line(p.Text, p.at())
+			a.line(p.Text, p.origin)
 		}
 	}
 	a.Partial = nil
@@ -137,9 +146,9 @@ func (a *assembler) flush() {
 func (a *assembler) holding() bool { return len(a.Event.Text) > 0 }
 
 // send queues a text, in pieces if it is too long. CloudWatch takes no empty events; Docker drops them as well.
-func (a *assembler) send(text []byte, at event) {
+func (a *assembler) send(text []byte, at origin) {
 	if len(text) == 0 && a.shape.empty {
-		a.Queue = append(a.Queue, at)
+		a.Queue = append(a.Queue, event{origin: at})
 	}
 	for len(text) > 0 {
 		text = text[a.piece(text, at):]
@@ -147,7 +156,7 @@ func (a *assembler) send(text []byte, at event) {
 }
 
 // piece queues what fits of a text, without cutting a character, and returns its length.
-func (a *assembler) piece(text []byte, at event) int {
+func (a *assembler) piece(text []byte, at origin) int {
 	n := len(text)
 	if n > a.shape.max {
 		n = a.shape.max
@@ -155,7 +164,6 @@ func (a *assembler) piece(text []byte, at event) int {
 			n--
 		}
 	}
-	at.Text = string(text[:n])
-	a.Queue = append(a.Queue, at)
+	a.Queue = append(a.Queue, event{at, string(text[:n])})
 	return n
 }

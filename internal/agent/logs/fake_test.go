@@ -88,7 +88,7 @@ func (s *server) PutLogEvents(ctx context.Context, in *cwl.PutLogEventsInput, _ 
 		return nil, &types.InvalidParameterException{Message: aws.String(err.Error())}
 	}
 	for _, e := range in.LogEvents {
-		g[*in.LogStreamName] = append(g[*in.LogStreamName], event{Text: *e.Message, Millis: *e.Timestamp})
+		g[*in.LogStreamName] = append(g[*in.LogStreamName], event{origin{Millis: *e.Timestamp}, *e.Message})
 	}
 	select {
 	case s.arrived <- struct{}{}:

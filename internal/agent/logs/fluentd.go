@@ -30,9 +30,9 @@ type fluentd struct {
 	async     bool
 	// retryWait is the least pause before a batch is sent again.
 	retryWait time.Duration
-	// fields are those of every record.
-	fields map[string]string
-	names  []string
+	// count is how many fields every record has, and fields are these, encoded.
+	count  uint32
+	fields []byte
 
 	buf, in []byte
 }
@@ -69,14 +69,19 @@ func newFluentd(src Source) (*fluentd, error) {
 	if f.tag, err = src.Info.tag(opts); err != nil {
 		return nil, err
 	}
-	f.fields = map[string]string{"container_id": src.Info.ContainerID, "container_name": src.Info.ContainerName}
+	fields := map[string]string{"container_id": src.Info.ContainerID, "container_name": src.Info.ContainerName}
 	more, err := src.Info.attributes(opts, nil)
-	maps.Copy(f.fields, more)
-	delete(f.fields, "source") // these two are each event's own
-	delete(f.fields, "log")
-	f.names = slices.Sorted(maps.Keys(f.fields))
+	maps.Copy(fields, more)
+	delete(fields, "source") // these two are each event's own
+	delete(fields, "log")
+	f.count = uint32(len(fields))
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		f.fields = msgp.AppendString(msgp.AppendString(f.fields, name), fields[name])
+	}
 	return f, err
 }
+
+func (f *fluentd) shape() shape { return shape{max: eventBytes, empty: true, pause: f.retryWait} }
 
 // limits reads what bounds the driver's own buffer and its patience. The files are the buffer, and the patience has no end.
 func (f *fluentd) limits(opts map[string]string) (err error) {
@@ -154,9 +159,7 @@ func (f *fluentd) open(ctx context.Context) error {
 	if f.async {
 		return nil
 	}
-	err := f.link.use(ctx)
-	f.link.done(err)
-	return err
+	return f.link.with(ctx, nil)
 }
 
 func (f *fluentd) close() { f.link.close() }
@@ -169,17 +172,15 @@ func (f *fluentd) deliver(ctx context.Context, events []event) (int, error) {
 		chunk = base64.StdEncoding.EncodeToString(id[:])
 	}
 	f.buf = f.encode(f.buf[:0], events, chunk)
-	err := f.link.use(ctx)
-	if err == nil {
-		if _, err = f.link.conn.Write(f.buf); err == nil {
-			if f.ack {
-				err = f.acknowledged(chunk)
-			} else {
-				err = f.link.settled(ctx)
-			}
+	err := f.link.with(ctx, func() error {
+		if !f.ack {
+			return f.link.write(ctx, f.buf)
 		}
-	}
-	f.link.done(err)
+		if _, err := f.link.conn.Write(f.buf); err != nil {
+			return err
+		}
+		return f.acknowledged(chunk)
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -195,11 +196,8 @@ func (f *fluentd) encode(b []byte, events []event, chunk string) []byte {
 		e := &events[i]
 		b = msgp.AppendArrayHeader(b, 2)
 		b = f.appendTime(b, e.time())
-		b = msgp.AppendMapHeader(b, uint32(len(f.names)+2))
-		for _, name := range f.names {
-			b = msgp.AppendString(msgp.AppendString(b, name), f.fields[name])
-		}
-		b = msgp.AppendString(msgp.AppendString(b, "source"), e.source())
+		b = append(msgp.AppendMapHeader(b, f.count+2), f.fields...)
+		b = msgp.AppendString(msgp.AppendString(b, "source"), e.stream())
 		b = msgp.AppendString(msgp.AppendString(b, "log"), e.Text)
 	}
 	if chunk == "" {

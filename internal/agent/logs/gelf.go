@@ -11,9 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -26,8 +26,8 @@ type gelf struct {
 	link     link
 	compress string
 	level    int
-	// fields are those of every message; level, timestamp and the message itself are each event's.
-	fields  map[string]any
+	// head is the beginning of every message, an object without its end: level, timestamp and the text are each event's.
+	head    []byte
 	dropped func(bytes int, err error)
 	buf     []byte
 }
@@ -58,7 +58,7 @@ func newGELF(src Source, host string, dropped func(int, error)) (*gelf, error) {
 		return nil, err
 	}
 	i := &src.Info
-	g.fields = map[string]any{
+	fields := map[string]any{
 		"version": "1.1", "host": host, "_container_id": i.ContainerID, "_container_name": i.Name(), "_image_id": i.ContainerImageID,
 		"_image_name": i.ContainerImageName, "_command": i.Command(), "_tag": tag, "_created": i.ContainerCreated,
 	}
@@ -68,11 +68,18 @@ func newGELF(src Source, host string, dropped func(int, error)) (*gelf, error) {
 		}
 		return "_" + name
 	})
-	for k, v := range more {
-		g.fields[k] = v
+	if err != nil {
+		return nil, err
 	}
+	for k, v := range more {
+		fields[k] = v
+	}
+	head, err := json.Marshal(fields)
+	g.head = bytes.TrimSuffix(head, []byte("}"))
 	return g, err
 }
+
+func (g *gelf) shape() shape { return shape{max: gelfMax} } // Graylog takes no empty message
 
 func (g *gelf) options(opts map[string]string) error {
 	for name, value := range opts {
@@ -116,9 +123,7 @@ func gelfAddress(address string) (network, at string, err error) {
 }
 
 func (g *gelf) open(ctx context.Context) error {
-	err := g.link.use(ctx)
-	g.link.done(err)
-	if err != nil {
+	if err := g.link.with(ctx, nil); err != nil {
 		return fmt.Errorf("gelf: cannot connect to GELF endpoint: %s %w", g.link.address, err)
 	}
 	return nil
@@ -127,49 +132,45 @@ func (g *gelf) open(ctx context.Context) error {
 func (g *gelf) close() { g.link.close() }
 
 func (g *gelf) deliver(ctx context.Context, events []event) (int, error) {
-	if err := g.link.use(ctx); err != nil {
-		return 0, err
-	}
-	deliver := g.stream
-	if g.link.datagrams() {
-		deliver = g.datagrams
-	}
-	n, err := deliver(ctx, events)
-	g.link.done(err)
+	n := 0
+	err := g.link.with(ctx, func() (err error) {
+		if g.link.datagrams() {
+			n, err = g.datagrams(events)
+			return err
+		}
+		if err = g.stream(ctx, events); err == nil {
+			n = len(events)
+		}
+		return err
+	})
 	return n, err
 }
 
 // message is an event's JSON.
 func (g *gelf) message(e *event) ([]byte, error) {
-	m := maps.Clone(g.fields)
-	m["short_message"] = e.Text
-	m["timestamp"] = json.Number(strconv.FormatFloat(float64(e.Millis)/1000, 'f', 3, 64))
-	m["level"] = severeInfo
-	if e.source() == "stderr" {
-		m["level"] = severeErr
+	text, err := json.Marshal(e.Text)
+	if err != nil {
+		return nil, err
 	}
-	return json.Marshal(m)
+	m := fmt.Appendf(slices.Clone(g.head), `,"level":%d,"timestamp":%.3f,"short_message":`, e.severity(), float64(e.Millis)/1000)
+	return append(append(m, text...), '}'), nil
 }
 
-func (g *gelf) stream(ctx context.Context, events []event) (int, error) {
+// stream sends events over TCP: only when all are settled have they arrived.
+func (g *gelf) stream(ctx context.Context, events []event) error {
 	g.buf = g.buf[:0]
 	for i := range events {
 		m, err := g.message(&events[i])
 		if err != nil {
-			return 0, err
+			return err
 		}
 		g.buf = append(append(g.buf, m...), 0)
 	}
-	if _, err := g.link.conn.Write(g.buf); err != nil {
-		return 0, err
-	}
-	if err := g.link.settled(ctx); err != nil {
-		return 0, err
-	}
-	return len(events), nil
+	return g.link.write(ctx, g.buf)
 }
 
-func (g *gelf) datagrams(_ context.Context, events []event) (int, error) {
+// datagrams sends events over UDP and tells how many it sent.
+func (g *gelf) datagrams(events []event) (int, error) {
 	for i := range events {
 		m, err := g.message(&events[i])
 		if err == nil {

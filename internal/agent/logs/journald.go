@@ -62,6 +62,8 @@ func (j *journald) open(context.Context) error {
 	return nil
 }
 
+func (j *journald) shape() shape { return shape{max: eventBytes, empty: true} }
+
 func (j *journald) close() {}
 
 func (j *journald) deliver(ctx context.Context, events []event) (int, error) {
@@ -70,13 +72,9 @@ func (j *journald) deliver(ctx context.Context, events []event) (int, error) {
 			return n, err
 		}
 		e := &events[n]
-		priority := journal.PriInfo
-		if e.source() == "stderr" {
-			priority = journal.PriErr
-		}
 		// The journal stamps what it gets; this is when the container wrote it.
 		j.vars["SYSLOG_TIMESTAMP"] = e.time().UTC().Format("2006-01-02T15:04:05.999999999Z07:00")
-		if err := j.write(e.Text, priority, j.vars); err != nil {
+		if err := j.write(e.Text, journal.Priority(e.severity()), j.vars); err != nil {
 			return n, err
 		}
 	}

@@ -23,13 +23,25 @@ type link struct {
 	timeout          time.Duration
 
 	conn net.Conn
-	// release ends the watch over the context of the present use.
-	release func() bool
 }
 
-// use makes the connection ready, a new one if there is none or the other side has closed it. Until done is called, the end of
-// ctx ends what waits on it.
-func (l *link) use(ctx context.Context) error {
+// with calls f, which may be nil, with the connection: a new one if there is none or the other side has closed it. The end of ctx ends
+// what waits on it. After an error the connection is given up, since nobody knows what is in it.
+func (l *link) with(ctx context.Context, f func() error) error {
+	err := l.connect(ctx)
+	if err == nil && f != nil {
+		conn := l.conn
+		release := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		err = f()
+		release()
+	}
+	if err != nil {
+		l.close()
+	}
+	return err
+}
+
+func (l *link) connect(ctx context.Context) error {
 	if l.conn != nil {
 		if eof, err := peek(l.conn); eof || err != nil {
 			l.close()
@@ -42,23 +54,15 @@ func (l *link) use(ctx context.Context) error {
 		}
 		l.conn = conn
 	}
-	conn := l.conn
-	if err := conn.SetDeadline(time.Now().Add(l.timeout)); err != nil {
-		return err
-	}
-	l.release = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	return nil
+	return l.conn.SetDeadline(time.Now().Add(l.timeout))
 }
 
-// done ends a use. After an error the connection is given up: nobody knows what is in it.
-func (l *link) done(err error) {
-	if l.release != nil {
-		l.release()
-		l.release = nil
+// write writes to a stream, and waits until the other side has it.
+func (l *link) write(ctx context.Context, b []byte) error {
+	if _, err := l.conn.Write(b); err != nil {
+		return err
 	}
-	if err != nil {
-		l.close()
-	}
+	return l.settled(ctx)
 }
 
 func (l *link) dial(ctx context.Context) (net.Conn, error) {

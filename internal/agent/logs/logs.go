@@ -110,7 +110,8 @@ func New(cfg Config) *Shipper {
 // the configuration cannot work: an unknown driver or option, or a log group that does not exist. For a container that was
 // attached before, possibly by an earlier process, the server is not asked: it may be away.
 func (s *Shipper) Attach(ctx context.Context, src Source) (Shipment, error) {
-	hide := src.reveal()
+	hide := src.hider()
+	src.Options = src.allOptions()
 	opts, err := parseOptions(src.Driver, src.Options)
 	if err != nil {
 		return nil, initError(hide.error(err))
@@ -183,23 +184,15 @@ func (s *Shipper) open(ctx context.Context, src Source, opts options, cursorPath
 	return sh, nil
 }
 
-// reveal puts the secret options among the others, and gives what hides their values.
-func (s *Source) reveal() hider {
-	if len(s.Secrets) == 0 {
-		return nil
-	}
-	all := maps.Clone(s.Options)
-	if all == nil {
-		all = map[string]string{}
-	}
-	var hide hider
-	for name, value := range s.Secrets {
-		all[name] = value
-		hide = append(hide, value)
-	}
-	s.Options = all
-	return hide
+// allOptions are the source's options with the secret ones.
+func (s *Source) allOptions() map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, s.Options)
+	maps.Copy(all, s.Secrets)
+	return all
 }
+
+func (s *Source) hider() hider { return slices.Collect(maps.Values(s.Secrets)) }
 
 func (s *Shipper) cursorPath(src Source) (string, error) {
 	dir := src.State

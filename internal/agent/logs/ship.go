@@ -19,7 +19,6 @@ type shipment struct {
 	cursorPath string
 	log        *slog.Logger
 	dest       target
-	begin      position
 	released   func()
 
 	// The goroutine's own.
@@ -64,18 +63,17 @@ type plan struct {
 
 func newShipment(cfg Config, p plan) *shipment {
 	s := &shipment{
-		cfg: cfg, path: p.path, cursorPath: p.cursorPath, dest: p.dest, assemble: p.at.Pending, log: p.log,
+		cfg: cfg, path: p.path, cursorPath: p.cursorPath, dest: p.dest, assemble: p.at.Pending, at: p.at.Position, log: p.log,
 		lastTime: time.Now(), wake: make(chan struct{}, 1), drain: p.drain, done: make(chan struct{}),
 	}
 	s.assemble.multiline, s.assemble.shape = p.multiline, p.shape
-	s.begin, s.at = p.at.Position, p.at.Position
 	return s
 }
 
 // start opens the file and starts the goroutine.
 func (s *shipment) start() error {
 	var err error
-	if s.follow, err = newFollower(s.path, s.begin); err != nil {
+	if s.follow, err = newFollower(s.path, s.at); err != nil {
 		return err
 	}
 	// Without being told of changes, polling is left.
@@ -239,7 +237,7 @@ func (s *shipment) reportLost() {
 // placeLost puts that line before the first one that is not lost, with the same time.
 func (s *shipment) placeLost(at time.Time) {
 	if s.lost != "" {
-		s.assemble.Queue = append(s.assemble.Queue, event{Text: s.lost, Millis: at.UnixMilli(), Error: true})
+		s.assemble.Queue = append(s.assemble.Queue, event{originAt(at, "stderr"), s.lost})
 		s.lost = ""
 	}
 }

@@ -31,6 +31,7 @@ type splunk struct {
 	common splunkMessage
 	tag    string
 	attrs  map[string]string
+	prefix string
 	gzip   bool
 	level  int
 	// dropped is told of lines that the collector refuses for what they are.
@@ -95,8 +96,23 @@ func newSplunk(src Source, host string, dropped func(int, error)) (*splunk, erro
 	if s.attrs, err = src.Info.attributes(opts, nil); err != nil {
 		return nil, err
 	}
+	s.prefix = s.rawPrefix()
 	s.client, err = splunkClient(opts)
 	return s, err
+}
+
+func (s *splunk) shape() shape { return shape{max: eventBytes, empty: true} }
+
+// rawPrefix is what is before each line in the raw format.
+func (s *splunk) rawPrefix() string {
+	var b strings.Builder
+	if s.tag != "" {
+		b.WriteString(s.tag + " ")
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.attrs)) {
+		b.WriteString(k + "=" + s.attrs[k] + " ")
+	}
+	return b.String()
 }
 
 func (s *splunk) compression(opts map[string]string) (err error) {
@@ -270,17 +286,10 @@ func (s *splunk) message(e *event) (*splunkMessage, bool) {
 		if strings.TrimSpace(e.Text) == "" {
 			return nil, false
 		}
-		var prefix strings.Builder
-		if s.tag != "" {
-			prefix.WriteString(s.tag + " ")
-		}
-		for _, k := range slices.Sorted(maps.Keys(s.attrs)) {
-			prefix.WriteString(k + "=" + s.attrs[k] + " ")
-		}
-		m.Event = prefix.String() + e.Text
+		m.Event = s.prefix + e.Text
 		return &m, true
 	}
-	line := splunkEvent{Line: e.Text, Source: e.source(), Tag: s.tag, Attrs: s.attrs}
+	line := splunkEvent{Line: e.Text, Source: e.stream(), Tag: s.tag, Attrs: s.attrs}
 	if s.format == "json" && json.Valid([]byte(e.Text)) {
 		line.Line = json.RawMessage(e.Text)
 	}

@@ -35,9 +35,7 @@ type syslog struct {
 var _ protocol = (*syslog)(nil)
 
 const (
-	syslogTLS  = "tcp+tls"
-	severeErr  = 3
-	severeInfo = 6
+	syslogTLS = "tcp+tls"
 	// syslogMax is the longest line of a message: with its header it fits a datagram.
 	syslogMax = 32 << 10
 )
@@ -148,20 +146,20 @@ func certificates(path string) (*x509.CertPool, error) {
 }
 
 func (s *syslog) open(ctx context.Context) error {
-	err := s.use(ctx)
-	s.link.done(err)
-	return err
+	return s.with(ctx, nil)
 }
 
-// use connects, to the first of the machine's own sockets that answers if there is no address.
-func (s *syslog) use(ctx context.Context) error {
+func (s *syslog) shape() shape { return shape{max: syslogMax, empty: true} }
+
+// with is the link's, to the first of the machine's own sockets that answers if there is no address.
+func (s *syslog) with(ctx context.Context, f func() error) error {
 	if s.local == nil || s.link.conn != nil {
-		return s.link.use(ctx)
+		return s.link.with(ctx, f)
 	}
 	for _, path := range s.local {
 		s.link.network, s.link.address = "unix", path
-		if err := s.link.use(ctx); err == nil {
-			return nil
+		if err := s.link.with(ctx, nil); err == nil {
+			return s.link.with(ctx, f)
 		}
 	}
 	//lint:ignore ST1005 these are Docker's own words
@@ -171,54 +169,47 @@ func (s *syslog) use(ctx context.Context) error {
 func (s *syslog) close() { s.link.close() }
 
 func (s *syslog) deliver(ctx context.Context, events []event) (int, error) {
-	err := s.use(ctx)
 	sent := 0
-	if err == nil {
-		sent, err = s.write(ctx, events)
-	}
-	s.link.done(err)
+	err := s.with(ctx, func() (err error) {
+		if s.link.datagrams() {
+			sent, err = s.datagrams(events)
+			return err
+		}
+		if err = s.stream(ctx, events); err == nil {
+			sent = len(events)
+		}
+		return err
+	})
 	return sent, err
 }
 
-// write writes datagrams one by one, and a stream's messages together: only when all are settled have they arrived.
-func (s *syslog) write(ctx context.Context, events []event) (int, error) {
-	s.buf = s.buf[:0]
-	single := s.link.datagrams()
+// datagrams sends events one by one and tells how many it sent.
+func (s *syslog) datagrams(events []event) (int, error) {
 	for i := range events {
-		if single {
-			s.buf = s.buf[:0]
-		}
-		start := len(s.buf)
-		s.buf = s.appendMessage(s.buf, &events[i])
-		if !single {
-			continue
-		}
+		s.buf = s.appendMessage(s.buf[:0], &events[i])
 		_, err := s.link.conn.Write(s.buf)
-		if errors.Is(err, unix.EMSGSIZE) {
-			s.dropped(len(s.buf)-start, err)
-		} else if err != nil {
+		switch {
+		case errors.Is(err, unix.EMSGSIZE):
+			s.dropped(len(s.buf), err)
+		case err != nil:
 			return i, err
 		}
-	}
-	if single {
-		return len(events), nil
-	}
-	if _, err := s.link.conn.Write(s.buf); err != nil {
-		return 0, err
-	}
-	if err := s.link.settled(ctx); err != nil {
-		return 0, err
 	}
 	return len(events), nil
 }
 
+// stream sends events together: only when all are settled have they arrived.
+func (s *syslog) stream(ctx context.Context, events []event) error {
+	s.buf = s.buf[:0]
+	for i := range events {
+		s.buf = s.appendMessage(s.buf, &events[i])
+	}
+	return s.link.write(ctx, s.buf)
+}
+
 // appendMessage appends one message as Docker's driver writes it.
 func (s *syslog) appendMessage(b []byte, e *event) []byte {
-	severity := severeInfo
-	if e.source() == "stderr" {
-		severity = severeErr
-	}
-	priority, pid, at := s.facility<<3|severity, os.Getpid(), e.time()
+	priority, pid, at := s.facility<<3|e.severity(), os.Getpid(), e.time()
 	var text string
 	switch s.format {
 	case "rfc3164":

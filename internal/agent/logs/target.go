@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"time"
 )
@@ -30,10 +28,13 @@ type shape struct {
 	max int
 	// empty says that empty lines are taken too.
 	empty bool
+	// pause is the least time before a failed batch is sent again.
+	pause time.Duration
 }
 
 // protocol is a target that only knows how to try once.
 type protocol interface {
+	shape() shape
 	open(ctx context.Context) error
 	// deliver sends events and tells how many of them, from the first on, have arrived or are given up for what is in them.
 	// After an error it begins anew: with another connection.
@@ -55,8 +56,6 @@ type patient struct {
 
 // errGivenUp ends the sending of an ended container's output to a target that is gone.
 var errGivenUp = errors.New("the log target is gone")
-
-func (p *patient) open(ctx context.Context) error { return p.hide.error(p.protocol.open(ctx)) }
 
 func (p *patient) send(ctx context.Context, events []event, waiting func()) error {
 	failing := failure{log: p.log, pause: p.retryMin}
@@ -142,18 +141,7 @@ func (e hiddenError) Unwrap() error { return e.err }
 
 // target makes what speaks to where a driver's output goes.
 func (s *Shipper) target(src Source, opts options, log *slog.Logger, drain <-chan struct{}) (target, shape, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, shape{}, err
-	}
-	hide := hider(slices.Collect(maps.Values(src.Secrets)))
-	dropped := func(bytes int, err error) {
-		log.Error("the target refuses a line of output; it is dropped", "bytes", bytes, "error", hide.error(err))
-	}
-	takes := shape{max: eventBytes, empty: true}
-	var p protocol
-	switch src.Driver {
-	case driverAWSLogs:
+	if src.Driver == driverAWSLogs {
 		if s.cfg.Client == nil {
 			return nil, shape{}, errors.New("this node has no server for logs")
 		}
@@ -161,28 +149,35 @@ func (s *Shipper) target(src Source, opts options, log *slog.Logger, drain <-cha
 			client: s.cfg.Client, log: log, retryMin: s.cfg.RetryMin, retryMax: s.cfg.RetryMax, draining: drain,
 			group: opts.group, stream: opts.streamName(src), region: opts.region, createGroup: opts.createGroup,
 		}, shape{max: eventBytes}, nil
-	case driverFluentd:
-		p, err = newFluentd(src)
-	case driverSyslog:
-		takes.max = syslogMax
-		p, err = newSyslog(src, host, dropped)
-	case driverGELF:
-		takes = shape{max: gelfMax} // Graylog takes no empty message
-		p, err = newGELF(src, host, dropped)
-	case driverSplunk:
-		p, err = newSplunk(src, host, dropped)
-	case driverJournald:
-		p, err = newJournald(src)
-	default:
-		err = fmt.Errorf("logger: no log driver named '%s' is registered", src.Driver)
 	}
+	hide := src.hider()
+	p, err := newProtocol(src, func(bytes int, err error) {
+		log.Error("the target refuses a line of output; it is dropped", "bytes", bytes, "error", hide.error(err))
+	})
 	if err != nil {
 		return nil, shape{}, err
 	}
-	pause := s.cfg.RetryMin
-	if f, ok := p.(*fluentd); ok {
-		pause = max(pause, f.retryWait)
+	takes := p.shape()
+	pause := max(s.cfg.RetryMin, takes.pause)
+	return &patient{protocol: p, log: log, retryMin: pause, retryMax: max(s.cfg.RetryMax, pause), hide: hide, draining: drain, giveUp: src.GiveUp}, takes, nil
+}
+
+func newProtocol(src Source, dropped func(bytes int, err error)) (protocol, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
 	}
-	return &patient{protocol: p, log: log, retryMin: pause, retryMax: max(s.cfg.RetryMax, pause), hide: hide,
-		draining: drain, giveUp: src.GiveUp}, takes, nil
+	switch src.Driver {
+	case driverFluentd:
+		return newFluentd(src)
+	case driverSyslog:
+		return newSyslog(src, host, dropped)
+	case driverGELF:
+		return newGELF(src, host, dropped)
+	case driverSplunk:
+		return newSplunk(src, host, dropped)
+	case driverJournald:
+		return newJournald(src)
+	}
+	return nil, fmt.Errorf("logger: no log driver named '%s' is registered", src.Driver)
 }

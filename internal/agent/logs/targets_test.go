@@ -422,7 +422,7 @@ func TestJournald(t *testing.T) {
 		return nil
 	}
 	p := &patient{protocol: j, log: shipper(t, nil).cfg.Log, retryMin: time.Millisecond, retryMax: time.Millisecond}
-	must(t, p.send(context.Background(), []event{{Text: "a", Millis: 1500, Nanos: 7}, {Text: "b", Error: true}}, func() {}))
+	must(t, p.send(context.Background(), []event{{origin{Millis: 1500, Nanos: 7}, "a"}, {origin{Error: true}, "b"}}, func() {}))
 	want := map[string]string{"MESSAGE": "a", "PRIORITY": "6", "CONTAINER_ID": "c0ffeec0ffee", "CONTAINER_ID_FULL": src.Info.ContainerID,
 		"CONTAINER_NAME": "ecs-web", "CONTAINER_TAG": "c0ffeec0ffee", "IMAGE_NAME": "busybox", "SYSLOG_IDENTIFIER": "c0ffeec0ffee",
 		"APP_X": "y", "TEAM": "blue", "SYSLOG_TIMESTAMP": "1970-01-01T00:00:01.500000007Z"}

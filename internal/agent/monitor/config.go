@@ -33,6 +33,27 @@ func (o object) set(name string, v any) error {
 	return nil
 }
 
+// setWhere sets a member of those objects of a list that have another member of a value.
+func (o object) setWhere(list, key, is, name, value string) error {
+	var all []object
+	if err := o.get(list, &all); err != nil || all == nil {
+		return err
+	}
+	for _, one := range all {
+		var got string
+		if err := one.get(key, &got); err != nil {
+			return err
+		}
+		if got != is {
+			continue
+		}
+		if err := one.set(name, value); err != nil {
+			return err
+		}
+	}
+	return o.set(list, all)
+}
+
 // ociUser is process.user of the OCI runtime configuration.
 type ociUser struct {
 	UID            int   `json:"uid"`
@@ -40,8 +61,30 @@ type ociUser struct {
 	AdditionalGids []int `json:"additionalGids,omitempty"`
 }
 
-// completeConfig fills in what the image's accounts tell, and seccomp. It gives the working directory too.
-func completeConfig(req *link.StartRequest, u *user.ExecUser, filter string) (config []byte, cwd string, err error) {
+// edit changes a configuration by what is only known at the start.
+type edit func(spec object) error
+
+// namespacePath gives the configuration's namespace of a kind a path. It is in the place of the one that the configuration joins.
+func namespacePath(kind, path string) edit {
+	return func(spec object) error {
+		linux := object{}
+		if err := spec.get("linux", &linux); err != nil {
+			return err
+		}
+		if err := linux.setWhere("namespaces", "type", kind, "path", path); err != nil {
+			return err
+		}
+		return spec.set("linux", linux)
+	}
+}
+
+// mountSource gives the configuration's mount its source.
+func mountSource(destination, source string) edit {
+	return func(spec object) error { return spec.setWhere("mounts", "destination", destination, "source", source) }
+}
+
+// completeConfig fills in what the image's accounts tell, and seccomp, and edits the rest. It gives the working directory too.
+func completeConfig(req *link.StartRequest, u *user.ExecUser, filter string, edits ...edit) (config []byte, cwd string, err error) {
 	var spec, process object
 	if err := json.Unmarshal(req.Config, &spec); err != nil {
 		return nil, "", fmt.Errorf("decode the configuration: %w", err)
@@ -66,6 +109,11 @@ func completeConfig(req *link.StartRequest, u *user.ExecUser, filter string) (co
 	}
 	if err := addSeccomp(spec, req.Seccomp, filter); err != nil {
 		return nil, "", err
+	}
+	for _, edit := range edits {
+		if err := edit(spec); err != nil {
+			return nil, "", err
+		}
 	}
 	config, err = json.Marshal(spec)
 	return config, cwd, err

@@ -107,15 +107,15 @@ func (m *Monitor) newContainer(r record) *container {
 	}
 }
 
-// shown is the status to tell, if there is one: of a restart under way it is that of the run before. Monitor.mu is held.
-func (c *container) shown() (status link.Status, ok bool) {
-	switch {
-	case c.phase != starting:
-		return c.status, true
-	case c.past != nil:
-		return c.past.status, true
+// known tells whether a container is one to tell of: nil is not, nor one whose first start is under way. Monitor.mu is held.
+func (c *container) known() bool { return c != nil && (c.phase != starting || c.past != nil) }
+
+// shown is the status to tell of a container that is known: of a restart under way it is that of the run before. Monitor.mu is held.
+func (c *container) shown() link.Status {
+	if c.phase == starting {
+		return c.past.status
 	}
-	return link.Status{}, false
+	return c.status
 }
 
 // onDisk and inBundle are paths of its files.

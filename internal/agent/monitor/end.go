@@ -59,7 +59,7 @@ func (m *Monitor) ended(c *container, e exit) {
 func (m *Monitor) kill(id string, signal unix.Signal, all bool) error {
 	m.mu.Lock()
 	c := m.containers[id]
-	if c == nil || (c.phase == starting && c.past == nil) {
+	if !c.known() {
 		m.mu.Unlock()
 		return notFound(id)
 	}

@@ -190,7 +190,7 @@ func (m *Monitor) runningContainer(id string) (*container, int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.containers[id]
-	if c == nil || (c.phase == starting && c.past == nil) {
+	if !c.known() {
 		return nil, 0, notFound(id)
 	}
 	if c.phase != running {

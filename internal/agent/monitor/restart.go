@@ -85,16 +85,14 @@ func (m *Monitor) relaunch(ctx context.Context, c *container, netNS string) erro
 	if err := readJSON(c.inBundle(requestFile), req); err != nil {
 		return fmt.Errorf("what it was started with is not known: %w", err)
 	}
-	if netNS != "" {
-		if req.Config, err = joinNamespace(req.Config, "network", netNS); err != nil {
-			return err
-		}
-	}
 	rt, err := m.runtimes.find(c.Runtime)
 	if err != nil {
 		return err
 	}
 	l := &launch{m: m, c: c, req: req, runtime: rt, begun: time.Now()}
+	if netNS != "" {
+		l.edits = append(l.edits, namespacePath("network", netNS))
+	}
 	if err := l.run(ctx); err != nil {
 		return errors.Join(err, m.revert(c))
 	}

@@ -186,13 +186,10 @@ func (m *Monitor) get(id string) (*link.Status, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.containers[id]
-	if c == nil {
+	if !c.known() {
 		return nil, notFound(id)
 	}
-	status, ok := c.shown()
-	if !ok {
-		return nil, notFound(id)
-	}
+	status := c.shown()
 	return &status, nil
 }
 
@@ -201,8 +198,8 @@ func (m *Monitor) list() link.ListReply {
 	defer m.mu.Unlock()
 	reply := link.ListReply{Containers: []link.Status{}}
 	for _, c := range m.containers {
-		if status, ok := c.shown(); ok {
-			reply.Containers = append(reply.Containers, status)
+		if c.known() {
+			reply.Containers = append(reply.Containers, c.shown())
 		}
 	}
 	return reply

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -19,11 +18,6 @@ const (
 // share makes a container join namespaces of others. What is opened for that is closed, and what is mounted unmounted, when
 // the start is over: the container has its own then.
 func (l *launch) share() error {
-	if l.req.PidNS == "" && l.req.IpcNS == "" {
-		return nil
-	}
-	req := *l.req
-	l.req = &req
 	for kind, id := range map[string]string{"pid": l.req.PidNS, "ipc": l.req.IpcNS} {
 		if id == "" {
 			continue
@@ -46,9 +40,7 @@ func (l *launch) joinOther(kind, id string) error {
 		return err
 	}
 	l.joined = append(l.joined, files...)
-	if l.req.Config, err = joinNamespace(l.req.Config, kind, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), files[0].Fd())); err != nil {
-		return err
-	}
+	l.edits = append(l.edits, namespacePath(kind, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), files[0].Fd())))
 	if kind != "ipc" {
 		return nil
 	}
@@ -60,8 +52,8 @@ func (l *launch) joinOther(kind, id string) error {
 		return err
 	}
 	l.mounts = append(l.mounts, source)
-	l.req.Config, err = setMountSource(l.req.Config, shmPath, source)
-	return err
+	l.edits = append(l.edits, mountSource(shmPath, source))
+	return nil
 }
 
 // openNamespaces opens namespaces of a running container's first process.
@@ -124,66 +116,4 @@ func copyMount(namespace *os.File, path string) (int, error) {
 		return -1, fmt.Errorf("copy the mount %s: %w", path, err)
 	}
 	return fd, nil
-}
-
-// joinNamespace gives a configuration's namespace of a kind a path. It is in the place of the one that the configuration joins.
-func joinNamespace(config json.RawMessage, kind, path string) (json.RawMessage, error) {
-	var spec object
-	linux, namespaces := object{}, []object{}
-	if err := json.Unmarshal(config, &spec); err != nil {
-		return nil, fmt.Errorf("decode the configuration: %w", err)
-	}
-	if err := spec.get("linux", &linux); err != nil {
-		return nil, err
-	}
-	if err := linux.get("namespaces", &namespaces); err != nil {
-		return nil, err
-	}
-	for _, ns := range namespaces {
-		var of string
-		if err := ns.get("type", &of); err != nil {
-			return nil, err
-		}
-		if of != kind {
-			continue
-		}
-		if err := ns.set("path", path); err != nil {
-			return nil, err
-		}
-	}
-	if err := linux.set("namespaces", namespaces); err != nil {
-		return nil, err
-	}
-	if err := spec.set("linux", linux); err != nil {
-		return nil, err
-	}
-	return json.Marshal(spec)
-}
-
-// setMountSource gives a configuration's mount its source.
-func setMountSource(config json.RawMessage, destination, source string) (json.RawMessage, error) {
-	var spec object
-	mounts := []object{}
-	if err := json.Unmarshal(config, &spec); err != nil {
-		return nil, fmt.Errorf("decode the configuration: %w", err)
-	}
-	if err := spec.get("mounts", &mounts); err != nil {
-		return nil, err
-	}
-	for _, m := range mounts {
-		var at string
-		if err := m.get("destination", &at); err != nil {
-			return nil, err
-		}
-		if at != destination {
-			continue
-		}
-		if err := m.set("source", source); err != nil {
-			return nil, err
-		}
-	}
-	if err := spec.set("mounts", mounts); err != nil {
-		return nil, err
-	}
-	return json.Marshal(spec)
 }

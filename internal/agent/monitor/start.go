@@ -96,6 +96,7 @@ type launch struct {
 	console *console
 	joined  []*os.File              // namespaces of other containers
 	mounts  []string                // of the bundle, beside the rootfs
+	edits   []edit                  // of the configuration
 	learned func(path string) error // tells the filters what was compiled
 }
 
@@ -283,7 +284,7 @@ func (l *launch) writeConfig(rootfs string) error {
 	if len(l.req.Seccomp) > 0 && l.runtime.takesFilter() {
 		filter, l.learned = l.m.filters.get(l.runtime, l.req.Seccomp).use()
 	}
-	config, cwd, err := completeConfig(l.req, u, filter)
+	config, cwd, err := completeConfig(l.req, u, filter, l.edits...)
 	if err != nil {
 		return err
 	}

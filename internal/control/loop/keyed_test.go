@@ -18,25 +18,57 @@ import (
 	"roadstead.dev/roadstead/internal/state/memkv"
 )
 
+// world is a store and what runs on it, until end.
+type world struct {
+	t      *testing.T
+	ctx    context.Context
+	cancel context.CancelFunc
+	store  *state.Store
+	ended  chan error
+	runs   int
+}
+
+func newWorld(t *testing.T, c state.Config) *world {
+	s, err := state.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, store: s, ended: make(chan error)}
+	w.ctx, w.cancel = context.WithCancel(t.Context())
+	w.run(s.Run)
+	return w
+}
+
+func (w *world) run(f func(context.Context) error) {
+	w.runs++
+	go func() { w.ended <- f(w.ctx) }()
+}
+
+func (w *world) end() {
+	w.cancel()
+	for range w.runs {
+		if err := <-w.ended; !errors.Is(err, context.Canceled) {
+			w.t.Error(err)
+		}
+	}
+}
+
+func (w *world) put(c ecs.Cluster) {
+	w.t.Helper()
+	if err := w.store.Update(w.ctx, func(tx *state.Tx) error { tx.Clusters.Put(&c); return nil }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // TestKeyed plans what is there at the beginning, what commits touch and what wanted to be woken, and nothing else; a key that
 // fails is tried again and holds up no other.
 func TestKeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := state.Open(t.Context(), state.Config{KV: memkv.New(memkv.Unlimited)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 2)
-		go func() { ended <- s.Run(ctx) }()
-		put := func(c ecs.Cluster) {
-			t.Helper()
-			if err := s.Update(ctx, func(tx *state.Tx) error { tx.Clusters.Put(&c); return nil }); err != nil {
-				t.Fatal(err)
-			}
-		}
-		put(ecs.Cluster{Name: "a"})
-		put(ecs.Cluster{Name: "bad"})
+		w := newWorld(t, state.Config{KV: memkv.New(memkv.Unlimited)})
+		defer w.end()
+		s := w.store
+		w.put(ecs.Cluster{Name: "a"})
+		w.put(ecs.Cluster{Name: "bad"})
 		var mu sync.Mutex
 		counts, failing := map[string]int{}, true
 		times := func(key string) int {
@@ -44,8 +76,8 @@ func TestKeyed(t *testing.T) {
 			defer mu.Unlock()
 			return counts[key]
 		}
-		go func() {
-			ended <- loop.RunKeyed(ctx, loop.Keyed{
+		w.run(func(ctx context.Context) error {
+			return loop.RunKeyed(ctx, loop.Keyed{
 				Name: "test", Store: s,
 				All: func(t *state.Tables) iter.Seq[string] {
 					return func(yield func(string) bool) {
@@ -86,13 +118,13 @@ func TestKeyed(t *testing.T) {
 					return nil, 0
 				},
 			})
-		}()
+		})
 		synctest.Wait()
 		if s.View().Clusters.Get("a").Status != ecs.ClusterActive || times("a") != 2 || times("bad") != 1 {
 			t.Errorf("at the beginning: %v", counts)
 		}
-		put(ecs.Cluster{Name: "later"})
-		put(ecs.Cluster{Name: "b"})
+		w.put(ecs.Cluster{Name: "later"})
+		w.put(ecs.Cluster{Name: "b"})
 		synctest.Wait()
 		if s.View().Clusters.Get("b").Status != ecs.ClusterActive || times("later") != 1 || times("a") != 2 {
 			t.Errorf("touched: %v", counts)
@@ -109,12 +141,6 @@ func TestKeyed(t *testing.T) {
 		synctest.Wait()
 		if times("later") < 2 || s.View().Clusters.Get("bad").Status != ecs.ClusterActive {
 			t.Errorf("at the end: %v", counts)
-		}
-		cancel()
-		for range 2 {
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
 		}
 	})
 }
@@ -137,18 +163,14 @@ func (t slowTerm) Commit(ctx context.Context, n uint64, ops []state.Op) (int64, 
 // TestKeyedFollowsWhileItApplies: the commits of a plan of many are taken as they come, and by the goroutine that plans.
 func TestKeyedFollowsWhileItApplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := state.Open(t.Context(), state.Config{KV: slow{memkv.New(memkv.Unlimited)}, BatchOps: 1, MaxWaiting: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 2)
-		go func() { ended <- s.Run(ctx) }()
+		w := newWorld(t, state.Config{KV: slow{memkv.New(memkv.Unlimited)}, BatchOps: 1, MaxWaiting: 1})
+		defer w.end()
+		s := w.store
 		const clusters = 100
 		planned, touched := 0, 0 // not locked: the race detector looks on
 		var seen atomic.Int64
-		go func() {
-			ended <- loop.RunKeyed(ctx, loop.Keyed{
+		w.run(func(ctx context.Context) error {
+			return loop.RunKeyed(ctx, loop.Keyed{
 				Name: "test", Store: s, Batch: 1,
 				All: func(*state.Tables) iter.Seq[string] { return func(yield func(string) bool) { yield("all") } },
 				Touched: func(*state.Commit) iter.Seq[string] {
@@ -175,17 +197,11 @@ func TestKeyedFollowsWhileItApplies(t *testing.T) {
 					return changes, 0
 				},
 			})
-		}()
+		})
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if n := s.View().Clusters.Len(); n != clusters || seen.Load() != clusters {
 			t.Errorf("%d clusters, %d commits taken", n, seen.Load())
-		}
-		cancel()
-		for range 2 {
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
 		}
 	})
 }
@@ -193,13 +209,9 @@ func TestKeyedFollowsWhileItApplies(t *testing.T) {
 // TestLarge: a large plan is told of for as long as it is applied, and a small one is not.
 func TestLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := state.Open(t.Context(), state.Config{KV: slow{memkv.New(memkv.Unlimited)}, BatchOps: 1, MaxWaiting: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 2)
-		go func() { ended <- s.Run(ctx) }()
+		w := newWorld(t, state.Config{KV: slow{memkv.New(memkv.Unlimited)}, BatchOps: 1, MaxWaiting: 1})
+		defer w.end()
+		s := w.store
 		var l loop.Large
 		told := map[string]bool{}
 		change := func(key string) loop.Change {
@@ -210,8 +222,8 @@ func TestLarge(t *testing.T) {
 				return nil
 			}
 		}
-		go func() {
-			ended <- loop.RunKeyed(ctx, loop.Keyed{
+		w.run(func(ctx context.Context) error {
+			return loop.RunKeyed(ctx, loop.Keyed{
 				Name: "test", Store: s, Batch: 1, Large: &l,
 				All:     func(*state.Tables) iter.Seq[string] { return slices.Values([]string{"few"}) },
 				Touched: func(*state.Commit) iter.Seq[string] { return slices.Values([]string{"many"}) },
@@ -226,7 +238,7 @@ func TestLarge(t *testing.T) {
 					}
 				},
 			})
-		}()
+		})
 		synctest.Wait()
 		time.Sleep(2 * time.Millisecond) // the second commit of many
 		if over := l.Applying(); over != nil {
@@ -236,12 +248,6 @@ func TestLarge(t *testing.T) {
 		synctest.Wait()
 		if told["few"] || !told["many"] || l.Applying() != nil {
 			t.Errorf("told of %v, and %v at the end", told, l.Applying())
-		}
-		cancel()
-		for range 2 {
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/tinylib/msgp/msgp"
+	"roadstead.dev/roadstead/test/forward"
 )
 
 func main() {
@@ -31,39 +31,9 @@ func run() error {
 		if err != nil {
 			return err
 		}
-		go accept(ln)
+		go forward.Serve(ln, func(r forward.Record) { fmt.Println(r.Tag, r.Source, r.Log) }, func(err error) { fmt.Println(err) })
 	}
 	<-ended
 	fmt.Println("router ends")
 	return nil
-}
-
-func accept(ln net.Listener) {
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go serve(conn)
-	}
-}
-
-func serve(conn net.Conn) {
-	defer conn.Close()
-	in := msgp.NewReader(conn)
-	for {
-		v, err := in.ReadIntf()
-		if err != nil {
-			return
-		}
-		message, ok := v.([]any)
-		if !ok || len(message) != 3 {
-			fmt.Println("not a message")
-			return
-		}
-		for _, e := range message[1].([]any) {
-			record := e.([]any)[1].(map[string]any)
-			fmt.Println(message[0], record["source"], record["log"])
-		}
-	}
 }

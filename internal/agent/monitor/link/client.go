@@ -274,6 +274,23 @@ func (c *Client) Shutdown(ctx context.Context, leave bool) error {
 // that nothing is left. If the monitor is lost meanwhile, the one that follows it clears up before it answers, and the
 // start is tried again.
 func (c *Client) Start(ctx context.Context, req *StartRequest) (*Status, error) {
+	return c.start(ctx, MethodStart, req, func() error {
+		clear := DeleteRequest{ID: req.ID, Force: true}
+		if err := c.Call(context.WithoutCancel(ctx), MethodDelete, clear, nil); err != nil {
+			return fmt.Errorf("clear up a start that was cut off: %w", err)
+		}
+		return nil
+	})
+}
+
+// Restart asks for a container's restart. When ctx ends it is cancelled as Start is.
+func (c *Client) Restart(ctx context.Context, req *RestartRequest) (*Status, error) {
+	return c.start(ctx, MethodRestart, req, func() error { return nil })
+}
+
+// start makes a request that can be cancelled, and makes it again if the connection is lost meanwhile, once clear has removed what the
+// first one left.
+func (c *Client) start(ctx context.Context, method string, req any, clear func() error) (*Status, error) {
 	var err error
 	for range retries {
 		var s *session
@@ -281,38 +298,17 @@ func (c *Client) Start(ctx context.Context, req *StartRequest) (*Status, error) 
 			return nil, err
 		}
 		var status Status
-		err = s.start(ctx, MethodStart, req, &status)
-		if err == nil {
+		if err = s.start(ctx, method, req, &status); err == nil {
 			return &status, nil
 		}
 		if !errors.Is(err, ErrLost) {
 			return nil, err
 		}
-		clear := DeleteRequest{ID: req.ID, Force: true}
-		if err := c.Call(context.WithoutCancel(ctx), MethodDelete, clear, nil); err != nil {
-			return nil, fmt.Errorf("clear up a start that was cut off: %w", err)
+		if err := clear(); err != nil {
+			return nil, err
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
-		}
-	}
-	return nil, err
-}
-
-// Restart asks for a container's restart. When ctx ends it is cancelled as Start is.
-func (c *Client) Restart(ctx context.Context, req *RestartRequest) (*Status, error) {
-	var err error
-	for range retries {
-		var s *session
-		if s, err = c.connect(ctx); err != nil {
-			return nil, err
-		}
-		var status Status
-		if err = s.start(ctx, MethodRestart, req, &status); err == nil {
-			return &status, nil
-		}
-		if !errors.Is(err, ErrLost) || ctx.Err() != nil {
-			return nil, err
 		}
 	}
 	return nil, err

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 
+	"github.com/containerd/containerd/v2/pkg/atomicfile"
+
 	"roadstead.dev/roadstead/internal/agent/runtime"
 )
 
@@ -120,16 +122,12 @@ func writeProgram(dir string, program []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+holdProgram)
+	f, err := atomicfile.New(path, 0o555)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(program)
-	if err = errors.Join(err, f.Chmod(0o555), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if _, err := f.Write(program); err != nil {
+		return errors.Join(err, f.Cancel())
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return f.Close()
 }

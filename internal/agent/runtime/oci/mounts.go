@@ -84,7 +84,7 @@ func shm(s *runtime.Spec) specs.Mount {
 	switch s.IpcNS {
 	case "":
 		return specs.Mount{Destination: path, Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + shmSize(s)}}
-	case nsHost:
+	case ofHost:
 		return specs.Mount{Destination: path, Type: "bind", Source: path, Options: shared}
 	}
 	return specs.Mount{Destination: path, Type: "bind", Options: shared}

@@ -115,7 +115,7 @@ func (r *Runtime) Restart(ctx context.Context, id string, n int, netNS string) (
 		return nil, fmt.Errorf("restart container: %w", err)
 	}
 	defer release()
-	if path == netHost {
+	if path == ofHost {
 		path = ""
 	}
 	status, err := r.client.Restart(ctx, &link.RestartRequest{ID: id, N: n, NetNS: path})
@@ -128,7 +128,7 @@ func (r *Runtime) Restart(ctx context.Context, id string, n int, netNS string) (
 // openNetNS gives a path of a network namespace that means the same in the monitor's mount namespace: one that was mounted
 // after the monitor started may not be seen there.
 func openNetNS(name string) (path string, release func(), err error) {
-	if name == "" || name == netHost {
+	if name == "" || name == ofHost {
 		return name, func() {}, nil
 	}
 	f, err := os.Open(name)

@@ -11,15 +11,12 @@ import (
 	"roadstead.dev/roadstead/internal/agent/runtime"
 )
 
-// netHost is runtime.Spec.NetNS for the machine's network, and nsHost PidNS and IpcNS for its processes and its shared memory.
-const (
-	netHost = "host"
-	nsHost  = "host"
-)
+// ofHost is runtime.Spec.NetNS for the machine's network, and PidNS and IpcNS for its processes and its shared memory.
+const ofHost = "host"
 
 // joined is the id of the container whose namespace is joined, if one is.
 func joined(ns string) string {
-	if ns == nsHost {
+	if ns == ofHost {
 		return ""
 	}
 	return ns
@@ -72,7 +69,7 @@ func (h *host) hostnameOf(s *runtime.Spec) string {
 	switch {
 	case s.Hostname != "":
 		return s.Hostname
-	case s.NetNS == netHost:
+	case s.NetNS == ofHost:
 		return h.hostname
 	}
 	return s.ID[:min(12, len(s.ID))]
@@ -138,13 +135,13 @@ func environment(s *runtime.Spec, hostname string) []string {
 // namespaces leaves the paths of those of other containers to the monitor, which knows their processes.
 func (h *host) namespaces(s *runtime.Spec, netNS string) []specs.LinuxNamespace {
 	list := []specs.LinuxNamespace{{Type: specs.UTSNamespace}, {Type: specs.MountNamespace}}
-	if s.PidNS != nsHost {
+	if s.PidNS != ofHost {
 		list = append(list, specs.LinuxNamespace{Type: specs.PIDNamespace})
 	}
-	if s.IpcNS != nsHost {
+	if s.IpcNS != ofHost {
 		list = append(list, specs.LinuxNamespace{Type: specs.IPCNamespace})
 	}
-	if netNS != netHost {
+	if netNS != ofHost {
 		list = append(list, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: netNS})
 	}
 	if h.unified { // as Docker: on v1 the container sees the machine's names of its cgroups
