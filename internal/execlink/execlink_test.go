@@ -100,11 +100,12 @@ func TestRelay(t *testing.T) {
 	}
 	agent := w.dial("/agent?session=" + id)
 	client := w.client(id, token)
-	if n := w.note(agent); n.Event != acs.ExecClientCame || n.Client != 1 {
-		t.Fatalf("%+v", n)
+	came := w.note(agent)
+	if came.Event != acs.ExecClientCame {
+		t.Fatalf("%+v", came)
 	}
 	w.send(agent, websocket.MessageBinary, []byte("for nobody"))
-	w.send(agent, websocket.MessageText, note(acs.ExecBegun, 1).data)
+	w.send(agent, websocket.MessageText, note(acs.ExecBegun, came.Client).data)
 	w.send(agent, websocket.MessageBinary, []byte("down"))
 	if _, data, err := client.Read(t.Context()); err != nil || string(data) != "down" {
 		t.Fatalf("%q, %v", data, err)
@@ -114,7 +115,7 @@ func TestRelay(t *testing.T) {
 		t.Fatalf("%q, %v", data, err)
 	}
 	again := w.dial("/agent?session=" + id)
-	if n := w.note(again); n.Event != acs.ExecClientCame || n.Client != 2 {
+	if n := w.note(again); n.Event != acs.ExecClientCame || n.Client != came.Client+1 {
 		t.Fatalf("%+v", n)
 	}
 	if held := w.Held(instance); len(held) != 1 || !held[0].Opened {
@@ -128,6 +129,32 @@ func TestRelay(t *testing.T) {
 	_, data, err := client.Read(t.Context())
 	if f, bad := ssmsession.Decode(data); err != nil || bad != nil || f.Type != ssmsession.TypeClosed || !strings.Contains(string(f.Payload), "over") {
 		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// TestMeet: an agent and a client that come at the same moment find each other, and the agent is told of the client once.
+func TestMeet(t *testing.T) {
+	w := newWorld(t)
+	for range 20 {
+		id, token, err := w.Begin(Target{Instance: instance, RuntimeID: "r", Command: "sh"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := w.get(id)
+		s.ordered.Lock()
+		agent := w.dial("/agent?session=" + id)
+		client := w.client(id, token)
+		for registered := false; !registered; time.Sleep(time.Millisecond) {
+			s.mu.Lock()
+			registered = s.clients == 1
+			s.mu.Unlock()
+		}
+		s.ordered.Unlock() // both wait for it, in either order
+		came := w.note(agent)
+		w.send(client, websocket.MessageBinary, []byte("up"))
+		if _, data, err := agent.Read(t.Context()); err != nil || string(data) != "up" {
+			t.Fatalf("after %+v: %q, %v", came, data, err)
+		}
 	}
 }
 

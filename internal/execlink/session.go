@@ -222,7 +222,8 @@ func (s *session) serveClient(ctx context.Context, c *websocket.Conn) {
 		_ = old.CloseNow() // it may be over already
 	}
 	mine := func() bool { return s.client == c }
-	s.toAgent(note(acs.ExecClientCame, number), mine)
+	// An agent that came meanwhile was told of this client under a later number.
+	s.toAgent(note(acs.ExecClientCame, number), func() bool { return mine() && s.clients == number })
 	for {
 		kind, data, err := c.Read(ctx)
 		if err != nil || kind == websocket.MessageText {
