@@ -11,6 +11,41 @@ import (
 // sooner, with an exit code that is not zero, would be launched again and again as fast as the machine can.
 const ShortRun ecs.Millis = 10_000
 
+// UnhealthyReason is why a scheduler stops a task that is UNHEALTHY, as ECS says it.
+const UnhealthyReason = "Task failed container health checks"
+
+// Launches are slowed down after some rounds of failures: ECS waits longer and longer, up to 27 minutes.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html
+const (
+	freeRounds             = 3
+	firstDelay  ecs.Millis = 5_000
+	longestWait ecs.Millis = 27 * 60_000
+	// mostDoublings keeps the delay within an int64; longestWait is reached far before.
+	mostDoublings = 20
+)
+
+// ThrottledUntil gives the moment before which nothing is launched after rounds of failures in a row, the last at lastFailure; 0 is none.
+func ThrottledUntil(rounds int32, lastFailure ecs.Millis) ecs.Millis {
+	if rounds < freeRounds {
+		return 0
+	}
+	return lastFailure + min(longestWait, firstDelay<<min(rounds-freeRounds, mostDoublings))
+}
+
+// InAlarm gives those of the alarms that are in ALARM. Lookup is nil where there are no alarms.
+func InAlarm(lookup func(name string) (ecs.AlarmState, bool), names []string) []string {
+	if lookup == nil {
+		return nil
+	}
+	var out []string
+	for _, name := range names {
+		if state, known := lookup(name); known && state == ecs.AlarmInAlarm {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // noteEnd counts a failed launch with the service that the task was launched for: its deployment's circuit breaker and the
 // throttle of launches go by the count, which is in the same update as the end and so counted once.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html

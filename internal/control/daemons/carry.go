@@ -28,7 +28,7 @@ func (c *Config) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	d := *old
 	d.Revisions = slices.Clone(old.Revisions)
 	w := &work{tx: tx, now: now, cfg: c, d: &d}
-	before := deploymentOf(&tx.Tables, old)
+	before := lifecycle.CurrentDaemonDeployment(&tx.Tables, old)
 	if before != nil {
 		dep := *before
 		w.dep = &dep
@@ -40,9 +40,7 @@ func (c *Config) carryOut(tx *state.Tx, now ecs.Millis, key string) error {
 	}
 	w.take(todo.turn)
 	w.stop(todo.stops)
-	if err := w.start(todo.places); err != nil {
-		return err
-	}
+	w.start(todo.places)
 	if !same(old, &d) {
 		tx.Daemons.Put(&d)
 	}
@@ -172,16 +170,16 @@ func (w *work) stop(stops []stop) {
 }
 
 // start makes tasks on the instances that lack one. An agent that is not there yet is no news: it is waited for.
-func (w *work) start(instances []*ecs.Instance) error {
+func (w *work) start(instances []*ecs.Instance) {
 	if len(instances) == 0 {
 		w.d.Unplaced = nil
-		return nil
+		return
 	}
 	r := lifecycle.CurrentRevision(&w.tx.Tables, w.d)
 	def := w.tx.Definitions.Get(r.Definition)
 	if def == nil {
 		w.unplaced(instances[0], "the daemon task definition "+r.Definition.String()+" does not exist")
-		return nil
+		return
 	}
 	req := request(w.d, r, def)
 	req.Connected = w.cfg.Connected
@@ -209,7 +207,6 @@ func (w *work) start(instances []*ecs.Instance) error {
 	} else {
 		w.d.Unplaced = nil
 	}
-	return nil
 }
 
 // unplaced notes an instance without room, if that is news.
@@ -218,6 +215,9 @@ func (w *work) unplaced(i *ecs.Instance, reason string) {
 		w.d.Unplaced = &ecs.DaemonUnplaced{Instance: i.ID, Reason: reason, At: w.now}
 	}
 }
+
+// PropagateDaemon has tasks get their daemon's tags.
+const PropagateDaemon = "DAEMON"
 
 // tags are what a daemon gives its tasks.
 func (w *work) tags(r *ecs.DaemonRevision) []ecs.Tag {
@@ -230,6 +230,3 @@ func (w *work) tags(r *ecs.DaemonRevision) []ecs.Tag {
 	}
 	return out
 }
-
-// PropagateDaemon has tasks get their daemon's tags.
-const PropagateDaemon = "DAEMON"

@@ -16,6 +16,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -24,7 +25,7 @@ type Config struct {
 	Store *state.Store
 	// Connected tells whether an instance's agent is there; nil means that all are. It is called inside updates.
 	Connected func(ecs.InstanceID) bool
-	// Bell is rung with the id of an instance whose agent has connected, and with AlarmBell and the name of an alarm whose state has
+	// Bell is rung with the id of an instance whose agent has connected, and with loop.AlarmBell and the name of an alarm whose state has
 	// changed; nil if all agents are there always, and there are no alarms.
 	Bell *loop.Bell
 	// Alarm gives the state of an alarm, and whether there is one of that name; nil is none. It is called inside updates.
@@ -35,9 +36,6 @@ type Config struct {
 	Now func() time.Time
 	Log *slog.Logger
 }
-
-// AlarmBell begins what the bell is rung with for an alarm whose state changed: AlarmBell and its name.
-const AlarmBell = "alarm/"
 
 // Run keeps daemons until ctx ends.
 func Run(ctx context.Context, c Config) error {
@@ -112,7 +110,7 @@ func touched(c *state.Commit) iter.Seq[string] {
 
 // rung gives the daemons that an agent that connects, or an alarm, is something to.
 func rung(t *state.Tables, name string) iter.Seq[string] {
-	if alarm, ok := strings.CutPrefix(name, AlarmBell); ok {
+	if alarm, ok := strings.CutPrefix(name, loop.AlarmBell); ok {
 		return keysOf(func(yield func(*ecs.Daemon) bool) {
 			for d := range t.Daemons.All() {
 				if dep := t.DaemonDeployments.Get(d.Key() + "/" + d.Deployment); dep != nil && slices.Contains(dep.Configuration.AlarmNames, alarm) && !yield(d) {
@@ -134,7 +132,7 @@ func (c *Config) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.Chang
 	if d == nil {
 		return nil, 0
 	}
-	todo := c.decide(now, t, d, deploymentOf(t, d))
+	todo := c.decide(now, t, d, lifecycle.CurrentDaemonDeployment(t, d))
 	if todo.nothing() {
 		return nil, todo.wake
 	}

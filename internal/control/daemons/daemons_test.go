@@ -182,7 +182,7 @@ func (w *world) setStatus(n byte, status ecs.InstanceStatus) {
 func (w *world) daemon() *ecs.Daemon { return w.store.View().Daemons.Get("c/d") }
 
 func (w *world) deployment() *ecs.DaemonDeployment {
-	return deploymentOf(&w.store.View().Tables, w.daemon())
+	return lifecycle.CurrentDaemonDeployment(&w.store.View().Tables, w.daemon())
 }
 
 // running gives how many tasks of the daemon run of each revision, and the most on one instance that have not stopped.

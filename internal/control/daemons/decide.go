@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/placement"
@@ -63,10 +64,6 @@ type onInstance struct {
 func (at *onInstance) healthy() bool {
 	is := func(t *ecs.Task) bool { return t.IsHealthy() }
 	return slices.ContainsFunc(at.target, is) || slices.ContainsFunc(at.old, is)
-}
-
-func deploymentOf(t *state.Tables, d *ecs.Daemon) *ecs.DaemonDeployment {
-	return lifecycle.CurrentDaemonDeployment(t, d)
 }
 
 // decide says what is to be done for a daemon with its deployment.
@@ -132,16 +129,10 @@ func (c *Config) early(t *state.Tables, d *ecs.Daemon, dep *ecs.DaemonDeployment
 
 // triggered are a deployment's alarms that are in ALARM and were not when it began.
 func (c *Config) triggered(dep *ecs.DaemonDeployment) []string {
-	if c.Alarm == nil || !dep.Configuration.Alarms {
+	if !dep.Configuration.Alarms {
 		return nil
 	}
-	var out []string
-	for _, name := range dep.Configuration.AlarmNames {
-		if state, known := c.Alarm(name); known && state == ecs.AlarmInAlarm && !slices.Contains(dep.IgnoredAlarms, name) {
-			out = append(out, name)
-		}
-	}
-	return out
+	return slices.DeleteFunc(lifecycle.InAlarm(c.Alarm, dep.Configuration.AlarmNames), func(name string) bool { return slices.Contains(dep.IgnoredAlarms, name) })
 }
 
 func tasksOf(t *state.Tables, d *ecs.Daemon, r *ecs.DaemonRevision) map[ecs.InstanceID]*onInstance {
@@ -167,10 +158,7 @@ func tasksOf(t *state.Tables, d *ecs.Daemon, r *ecs.DaemonRevision) map[ecs.Inst
 	return out
 }
 
-const (
-	unhealthyReason = "Task failed container health checks"
-	replacedReason  = "Daemon task replaced by a daemon deployment."
-)
+const replacedReason = "Daemon task replaced by a daemon deployment."
 
 // keep has each instance have one task of the revision that is to run. Healthy tasks of others stop on as many instances at a time as the
 // deployment may leave without one.
@@ -190,7 +178,7 @@ func (todo *decision) keep(now ecs.Millis, t *state.Tables, d *ecs.Daemon, dep *
 		for _, task := range at.target {
 			switch {
 			case task.HealthStatus == ecs.HealthUnhealthy:
-				todo.stops = append(todo.stops, stop{task: task, why: unhealthyReason, failed: true})
+				todo.stops = append(todo.stops, stop{task: task, why: lifecycle.UnhealthyReason, failed: true})
 			case good > 0:
 				todo.stops = append(todo.stops, stop{task: task, why: replacedReason})
 			default:
@@ -213,7 +201,7 @@ func (todo *decision) keep(now ecs.Millis, t *state.Tables, d *ecs.Daemon, dep *
 			continue
 		}
 		if until := throttle(t, d, i.ID); now < until {
-			todo.sooner(until)
+			loop.Sooner(&todo.wake, until)
 		} else {
 			todo.places = append(todo.places, i)
 		}
@@ -266,7 +254,7 @@ func (todo *decision) late(now ecs.Millis, t *state.Tables, d *ecs.Daemon, dep *
 			if now >= baked {
 				return turnDone
 			}
-			todo.sooner(baked)
+			loop.Sooner(&todo.wake, baked)
 		}
 	}
 	if len(d.Revisions) > 1 && !hasOld(t, d) {
@@ -294,21 +282,6 @@ func hasOld(t *state.Tables, d *ecs.Daemon) bool {
 	return false
 }
 
-func (todo *decision) sooner(at ecs.Millis) {
-	if todo.wake == 0 || at < todo.wake {
-		todo.wake = at
-	}
-}
-
-// After some failures in a row on an instance its launches wait, each twice as long as the one before: services' limits.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html
-const (
-	freeFailures             = 3
-	firstDelay    ecs.Millis = 5_000
-	longestWait   ecs.Millis = 27 * 60_000
-	mostDoublings            = 20
-)
-
 // throttle gives the moment before which no task of a daemon's revision is launched on an instance; 0 is none. It follows from the tasks
 // that stopped there, which are kept for an hour.
 func throttle(t *state.Tables, d *ecs.Daemon, id ecs.InstanceID) ecs.Millis {
@@ -319,17 +292,17 @@ func throttle(t *state.Tables, d *ecs.Daemon, id ecs.InstanceID) ecs.Millis {
 		}
 	}
 	slices.SortFunc(ended, func(a, b *ecs.Task) int { return cmp.Compare(b.StoppedAt, a.StoppedAt) })
-	failures := 0
+	failures := int32(0)
 	for _, task := range ended {
 		if !lifecycle.LaunchFailed(t, task) {
 			break
 		}
 		failures++
 	}
-	if failures < freeFailures {
+	if failures == 0 {
 		return 0
 	}
-	return ended[0].StoppedAt + min(longestWait, firstDelay<<min(failures-freeFailures, mostDoublings))
+	return lifecycle.ThrottledUntil(failures, ended[0].StoppedAt)
 }
 
 // request is how a revision's task is placed.

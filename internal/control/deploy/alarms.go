@@ -4,26 +4,19 @@ import (
 	"slices"
 	"strings"
 
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
 )
-
-// AlarmBell begins what the bell is rung with for an alarm whose state changed: AlarmBell and its name.
-const AlarmBell = "alarm/"
 
 // triggered are the deployment's alarms that are in ALARM.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
 func (c *Config) triggered(d *ecs.ServiceDeployment) []string {
-	if c.Alarm == nil || d == nil || d.Configuration.Alarms == nil || !d.Configuration.Alarms.Enable {
+	if d == nil || d.Configuration.Alarms == nil || !d.Configuration.Alarms.Enable {
 		return nil
 	}
-	var out []string
-	for _, name := range d.Configuration.Alarms.AlarmNames {
-		if state, known := c.Alarm(name); known && state == ecs.AlarmInAlarm {
-			out = append(out, name)
-		}
-	}
-	return out
+	return lifecycle.InAlarm(c.Alarm, d.Configuration.Alarms.AlarmNames)
 }
 
 // alarmed tells whether alarms end a deployment that goes on.
@@ -59,7 +52,7 @@ func (w *work) alarm() {
 
 // watching gives the services whose deployments look at an alarm.
 func watching(t *state.Tables, name string, yield func(string) bool) {
-	name = strings.TrimPrefix(name, AlarmBell)
+	name = strings.TrimPrefix(name, loop.AlarmBell)
 	for s := range t.Services.All() {
 		if a := s.DeploymentConfiguration.Alarms; s.Status == ecs.ServiceActive && a != nil && slices.Contains(a.AlarmNames, name) && !yield(s.Key()) {
 			return

@@ -3,7 +3,9 @@ package deploy
 import (
 	"slices"
 
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
 )
@@ -47,7 +49,7 @@ func (d *decision) decideDaemon(now ecs.Millis, t *state.Tables, s *ecs.Service,
 		for _, task := range at.primary {
 			switch {
 			case task.HealthStatus == ecs.HealthUnhealthy:
-				d.stops = append(d.stops, stop{task: task, why: unhealthyReason, unhealthy: true})
+				d.stops = append(d.stops, stop{task: task, why: lifecycle.UnhealthyReason, unhealthy: true})
 			case good > 0:
 				spare = d.replace(now, s, task, spare)
 			default:
@@ -71,7 +73,7 @@ func (d *decision) decideDaemon(now ecs.Millis, t *state.Tables, s *ecs.Service,
 			if !s.Progress.Throttled && d.turn == noTurn {
 				d.turn = turnThrottled
 			}
-			sooner(&d.wake, until)
+			loop.Sooner(&d.wake, until)
 			d.places = nil
 		}
 	}

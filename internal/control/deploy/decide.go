@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
@@ -256,7 +257,7 @@ func (d *decision) turnOf(now ecs.Millis, t *state.Tables, s *ecs.Service, dep *
 	}
 	if s.Progress.LaunchFailures > 0 && d.full {
 		if good := s.Progress.LastFailure + recovery; now < good {
-			sooner(&d.wake, good)
+			loop.Sooner(&d.wake, good)
 		} else {
 			return turnRecovered
 		}
@@ -297,7 +298,7 @@ func (d *decision) rollTurn(now ecs.Millis, t *state.Tables, s *ecs.Service, dep
 	switch {
 	case !ready || waits:
 	case now < baked:
-		sooner(&d.wake, baked)
+		loop.Sooner(&d.wake, baked)
 	case alone:
 		return turnCompleted
 	}
@@ -321,7 +322,7 @@ func (d *decision) resets(now ecs.Millis, t *state.Tables, s *ecs.Service, c *ce
 			continue
 		}
 		if good := task.StartedAt + lifecycle.ShortRun; task.HealthStatus != ecs.HealthHealthy && now < good {
-			sooner(&d.wake, good)
+			loop.Sooner(&d.wake, good)
 			continue
 		}
 		d.reset = max(d.reset, task.StartedAt)
@@ -329,29 +330,12 @@ func (d *decision) resets(now ecs.Millis, t *state.Tables, s *ecs.Service, c *ce
 	return d.reset > p.ResetAt
 }
 
-func sooner(wake *ecs.Millis, at ecs.Millis) {
-	if *wake == 0 || at < *wake {
-		*wake = at
-	}
-}
+// recovery is how long launches must be good for the count of failures to begin anew.
+const recovery ecs.Millis = 60_000
 
-// Launches are slowed down after whole rounds of failures: ECS waits longer and longer, up to 27 minutes.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html
-const (
-	freeRounds             = 3
-	firstDelay  ecs.Millis = 5_000
-	longestWait ecs.Millis = 27 * 60_000
-	// recovery is how long launches must be good for the count of failures to begin anew.
-	recovery ecs.Millis = 60_000
-)
-
-// throttle gives the moment before which no task is launched; 0 is none.
+// throttle gives the moment before which no task is launched; 0 is none. Failures count in rounds of the desired count.
 func throttle(s *ecs.Service) ecs.Millis {
-	rounds := s.Progress.LaunchFailures / max(1, s.DesiredCount)
-	if rounds < freeRounds {
-		return 0
-	}
-	return s.Progress.LastFailure + min(longestWait, firstDelay<<min(rounds-freeRounds, 20))
+	return lifecycle.ThrottledUntil(s.Progress.LaunchFailures/max(1, s.DesiredCount), s.Progress.LastFailure)
 }
 
 // decideStarts fills up to the desired count, as far as the maximum allows.
@@ -372,7 +356,7 @@ func (d *decision) decideStarts(now ecs.Millis, s *ecs.Service, c *census) {
 		if !s.Progress.Throttled && d.turn == noTurn {
 			d.turn = turnThrottled
 		}
-		sooner(&d.wake, until)
+		loop.Sooner(&d.wake, until)
 		return
 	}
 	d.start = int(n)
@@ -419,7 +403,7 @@ func (d *decision) decideStops(now ecs.Millis, t *state.Tables, s *ecs.Service, 
 // replace stops a task that has, or will have, another in its place: one that serves only where there is another to spare.
 func (d *decision) replace(now ecs.Millis, s *ecs.Service, task *ecs.Task, spare int32) int32 {
 	if task.Protected(now) {
-		sooner(&d.wake, task.ProtectedUntil)
+		loop.Sooner(&d.wake, task.ProtectedUntil)
 		return spare
 	}
 	if task.IsHealthy() {
@@ -432,8 +416,6 @@ func (d *decision) replace(now ecs.Millis, s *ecs.Service, task *ecs.Task, spare
 	return spare
 }
 
-const unhealthyReason = "Task failed container health checks"
-
 // replaceUnhealthy stops the primary's unhealthy tasks once their replacements are there, or at once where there is no room for
 // those beside them.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-service.html
@@ -444,7 +426,7 @@ func (d *decision) replaceUnhealthy(t *state.Tables, s *ecs.Service, c *census) 
 	}
 	for task := range t.Tasks.StartedBy(s.Cluster, s.Deployments[d.lead].ID) {
 		if task.IsWanted() && task.HealthStatus == ecs.HealthUnhealthy {
-			d.stops = append(d.stops, stop{task: task, why: unhealthyReason, unhealthy: true})
+			d.stops = append(d.stops, stop{task: task, why: lifecycle.UnhealthyReason, unhealthy: true})
 		}
 	}
 }

@@ -26,7 +26,7 @@ type Config struct {
 	Store *state.Store
 	// Connected tells whether an instance's agent is there; nil means that all are. It is called inside updates.
 	Connected func(ecs.InstanceID) bool
-	// Agents is rung with the id of an instance whose agent has connected, and with AlarmBell and the name of an alarm whose state has
+	// Agents is rung with the id of an instance whose agent has connected, and with loop.AlarmBell and the name of an alarm whose state has
 	// changed; nil if all agents are there always, and there are no alarms.
 	Agents *loop.Bell
 	// Alarm gives the state of an alarm, and whether there is one of that name; nil is none. It is called inside updates.
@@ -179,7 +179,7 @@ func (k *controller) instanceChanged(v *state.View, ch state.Change[ecs.Instance
 // joined gives the services that an agent that connects may have room for.
 func (k *controller) joined(t *state.Tables, instance string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		if strings.HasPrefix(instance, AlarmBell) {
+		if strings.HasPrefix(instance, loop.AlarmBell) {
 			watching(t, instance, yield)
 			return
 		}
@@ -214,10 +214,10 @@ func (k *controller) plan(now ecs.Millis, t *state.Tables, key string) ([]loop.C
 	d := k.decide(now, t, s, current(t, s))
 	if s.Progress.Unplaced == "" {
 		delete(k.unplaced[cluster], key)
-	} else if sooner(&d.wake, s.Progress.UnplacedAt+repeatUnplaced); d.start == 0 && len(d.places) == 0 {
+	} else if loop.Sooner(&d.wake, s.Progress.UnplacedAt+repeatUnplaced); d.start == 0 && len(d.places) == 0 {
 		delete(k.unplaced[cluster], key)
 	} else if wait := k.waiting(now, cluster, key); wait != 0 && d.turn == noTurn && len(d.stops) == 0 {
-		sooner(&d.wake, wait)
+		loop.Sooner(&d.wake, wait)
 		return nil, d.wake
 	}
 	if d.nothing() {

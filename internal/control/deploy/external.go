@@ -5,6 +5,7 @@ import (
 
 	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
+	"roadstead.dev/roadstead/internal/lifecycle"
 	"roadstead.dev/roadstead/internal/state"
 )
 
@@ -54,7 +55,7 @@ func decideExternal(now ecs.Millis, t *state.Tables, s *ecs.Service) externalDec
 		d.turn = turnSteady
 	case s.Progress.LaunchFailures > 0 && steady:
 		if good := s.Progress.LastFailure + recovery; now < good {
-			sooner(&d.wake, good)
+			loop.Sooner(&d.wake, good)
 		} else {
 			d.turn = turnRecovered
 		}
@@ -71,7 +72,7 @@ func (d *externalDecision) throttleSets(now ecs.Millis, s *ecs.Service) bool {
 	for i := range d.sets {
 		d.sets[i].start = 0
 	}
-	sooner(&d.wake, until)
+	loop.Sooner(&d.wake, until)
 	if s.Progress.Throttled {
 		return false
 	}
@@ -114,9 +115,9 @@ func (d *externalDecision) stopReplaced(now ecs.Millis, t *state.Tables, s *ecs.
 		}
 		switch {
 		case task.HealthStatus == ecs.HealthUnhealthy:
-			d.stops = append(d.stops, stop{task: task, why: unhealthyReason, unhealthy: true})
+			d.stops = append(d.stops, stop{task: task, why: lifecycle.UnhealthyReason, unhealthy: true})
 		case slices.Contains(c.moving, task) && task.Protected(now):
-			sooner(&d.wake, task.ProtectedUntil)
+			loop.Sooner(&d.wake, task.ProtectedUntil)
 		case slices.Contains(c.moving, task):
 			d.stops = append(d.stops, stop{task: task, why: setScaling(set)})
 		}
@@ -181,7 +182,7 @@ func (k *controller) planExternal(now ecs.Millis, t *state.Tables, s *ecs.Servic
 	if s.Progress.Unplaced == "" {
 		delete(k.unplaced[s.Cluster], key)
 	} else if wait := k.waiting(now, s.Cluster, key); wait != 0 && d.turn == noTurn && len(d.stops) == 0 {
-		sooner(&d.wake, wait)
+		loop.Sooner(&d.wake, wait)
 		return nil, d.wake
 	}
 	if d.idle(s) {

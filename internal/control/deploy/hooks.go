@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"slices"
 
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
 )
 
@@ -36,7 +37,7 @@ func (d *decision) hooked(now ecs.Millis, dep *ecs.ServiceDeployment) (waits boo
 		if now >= h.ExpiresAt {
 			return true, turnHookExpired
 		}
-		sooner(&d.wake, h.ExpiresAt)
+		loop.Sooner(&d.wake, h.ExpiresAt)
 	}
 	return len(open) > 0, noTurn
 }

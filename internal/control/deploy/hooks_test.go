@@ -171,7 +171,7 @@ func (b *alarmBox) set(s ecs.AlarmState) {
 	b.mu.Lock()
 	b.state = s
 	b.mu.Unlock()
-	b.bell.Ring(AlarmBell + "a")
+	b.bell.Ring(loop.AlarmBell + "a")
 }
 
 func (b *alarmBox) get(name string) (ecs.AlarmState, bool) {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
@@ -18,7 +19,7 @@ func (d *decision) victims(now ecs.Millis, t *state.Tables, cluster string, of *
 		switch {
 		case !task.IsWanted() || task.HealthStatus == ecs.HealthUnhealthy || moving[task]:
 		case protect && task.Protected(now):
-			sooner(&d.wake, task.ProtectedUntil)
+			loop.Sooner(&d.wake, task.ProtectedUntil)
 		case task.IsHealthy():
 			running = append(running, task)
 		default:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/placement"
 	"roadstead.dev/roadstead/internal/state"
@@ -36,7 +37,7 @@ func (d *decision) rebalance(now ecs.Millis, t *state.Tables, s *ecs.Service, c 
 		if c.primary.Healthy >= s.DesiredCount+s.Progress.Rebalancing || now >= s.Progress.RebalanceAt {
 			return turnMoved
 		}
-		sooner(&d.wake, s.Progress.RebalanceAt)
+		loop.Sooner(&d.wake, s.Progress.RebalanceAt)
 		return noTurn
 	}
 	room := highest(s) - s.DesiredCount
@@ -49,7 +50,7 @@ func (d *decision) rebalance(now ecs.Millis, t *state.Tables, s *ecs.Service, c 
 		return noTurn
 	}
 	if now < s.Progress.RebalanceAt {
-		sooner(&d.wake, s.Progress.RebalanceAt)
+		loop.Sooner(&d.wake, s.Progress.RebalanceAt)
 		return noTurn
 	}
 	d.moving, d.zones = min(n, room), zones

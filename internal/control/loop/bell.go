@@ -14,6 +14,9 @@ type Bell struct {
 	wake chan struct{}
 }
 
+// AlarmBell begins what a bell is rung with for an alarm whose state changed: AlarmBell and its name.
+const AlarmBell = "alarm/"
+
 // Ring tells of a name.
 func (b *Bell) Ring(name string) {
 	b.mu.Lock()

@@ -21,6 +21,13 @@ type Change func(tx *state.Tx) error
 // Plan is a controller's decision. Wake is when to plan again if no commit asks for it sooner; 0 is no moment.
 type Plan func(now ecs.Millis, t *state.Tables) (changes []Change, wake ecs.Millis)
 
+// Sooner makes wake, which is 0 for no moment, the earlier of itself and at.
+func Sooner(wake *ecs.Millis, at ecs.Millis) {
+	if *wake == 0 || at < *wake {
+		*wake = at
+	}
+}
+
 // Config is a controller with what it needs to run.
 type Config struct {
 	// Name is for the log.
