@@ -216,13 +216,13 @@ func (w *work) unplaced(i *ecs.Instance, reason string) {
 	}
 }
 
-// PropagateDaemon has tasks get their daemon's tags.
-const PropagateDaemon = "DAEMON"
+// propagateDaemon has tasks get their daemon's tags.
+const propagateDaemon = "DAEMON"
 
 // tags are what a daemon gives its tasks.
 func (w *work) tags(r *ecs.DaemonRevision) []ecs.Tag {
 	var out []ecs.Tag
-	if r.PropagateTags == PropagateDaemon {
+	if r.PropagateTags == propagateDaemon {
 		out = slices.Clone(w.d.Tags)
 	}
 	if r.EnableECSManagedTags {

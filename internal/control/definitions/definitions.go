@@ -50,8 +50,8 @@ func Plan(now ecs.Millis, t *state.Tables) (changes []loop.Change, wake ecs.Mill
 		case d.DeletedAt != nil:
 			if due := ecs.MillisOf(d.DeletedAt.Add(keepDeleted)); due <= now {
 				changes = append(changes, remove(d.ID()))
-			} else if wake == 0 || due < wake {
-				wake = due
+			} else {
+				loop.Sooner(&wake, due)
 			}
 		case inUse(t, d.ID()):
 		case d.Daemon:

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"roadstead.dev/roadstead/internal/control/loop"
 	"roadstead.dev/roadstead/internal/ecs"
 	"roadstead.dev/roadstead/internal/state"
 )
@@ -122,8 +123,8 @@ func (k *caller) start(ctx context.Context, open map[string]bool) (wake ecs.Mill
 			case run.NextCall <= now:
 				k.under[run.ID] = true
 				k.calls.Go(func() { k.call(ctx, d, *run) })
-			case wake == 0 || run.NextCall < wake:
-				wake = run.NextCall
+			default:
+				loop.Sooner(&wake, run.NextCall)
 			}
 		}
 	}

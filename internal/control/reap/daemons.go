@@ -18,9 +18,7 @@ func planDaemons(now, keep ecs.Millis, t *state.Tables) (changes []loop.Change, 
 		current := owner != nil && owner.Deployment == d.ID
 		if !current && !d.Status.Ongoing() {
 			if due := d.FinishedAt + keep; due > now {
-				if wake == 0 || due < wake {
-					wake = due
-				}
+				loop.Sooner(&wake, due)
 			} else {
 				changes = append(changes, func(tx *state.Tx) error { tx.DaemonDeployments.Delete(d.Key()); return nil })
 				continue

@@ -17,8 +17,8 @@ func planHistory(now, keep ecs.Millis, t *state.Tables) (changes []loop.Change, 
 			changes = append(changes, deleteDeployment(d.Key(), keep, now))
 			continue
 		}
-		if due && (wake == 0 || at < wake) {
-			wake = at
+		if due {
+			loop.Sooner(&wake, at)
 		}
 		base := d.Cluster + "/" + d.Service + "/"
 		named[base+d.Target.ID] = true
